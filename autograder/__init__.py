@@ -1,0 +1,1 @@
+"""A Jupyter course that grades itself: builder, grader and the API of its test cells."""

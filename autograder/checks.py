@@ -1,0 +1,339 @@
+"""The language that test cells are written in.
+
+A test cell makes one `Checks` object, decorates one small function per property with
+it, and ends with `check.score()`:
+
+    check = Checks(points=2)
+
+    @check(points=2, hint="Which axis does the softmax run over?")
+    def rows_sum_to_one():
+        \"\"\"Every row of weights is a probability distribution.\"\"\"
+        assert torch.allclose(attention(q, k, v)[1].sum(-1), torch.ones(3))
+
+    check.score()
+
+The function runs as soon as it is decorated, whatever became of the check before it.
+Its docstring is the title that the student reads. The cell displays a table (HTML, plain
+text and `MIME_TYPE` for programs) and evaluates to the points, which is how nbgrader takes
+partial credit. The same cell runs in the learner's kernel, under `nbgrader autograde` and
+in `autograder grade`.
+
+Rules for authors:
+
+* A check compares; it does so in its own body. What must happen inside the student's
+  process (objects, gradients, training, spies) goes into a function handed to `probe`,
+  which returns plain data to compare.
+* A hidden check tells the student its title, its hint and what `fail("...")` says. The
+  text of a bare `assert` stays hidden, because it would show inputs or expected values.
+* Only checks call the student's names; top-level code of a test cell never does.
+
+This module imports nothing heavy: it is the first thing a chapter imports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import linecache
+import os
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, TypeVar
+from unittest import mock
+
+MIME_TYPE = "application/vnd.autograder.checks+json"
+SEED_VARIABLE = "AUTOGRADER_SEED"
+HIDDEN_BEGIN, HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
+MAX_PRINTED = 2_000
+
+T = TypeVar("T")
+
+
+class Outcome(StrEnum):
+    """What became of one check."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error in your code"
+    NOT_ATTEMPTED = "not attempted"
+    TIMED_OUT = "timed out"
+    OUT_OF_MEMORY = "out of memory"
+    KERNEL_DIED = "kernel died"
+
+
+@dataclass
+class CheckResult:
+    """One check of one submission; `message` is what the student may read."""
+
+    name: str
+    title: str
+    hidden: bool
+    outcome: Outcome
+    points: float
+    max_points: float
+    message: str = ""
+    hint: str = ""
+    printed: str = ""
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> CheckResult:
+        return cls(**{**data, "outcome": Outcome(data["outcome"])})
+
+
+class Failed(AssertionError):
+    """Raised by `fail`: its text was written for the student and is always shown."""
+
+
+class Forbidden(RuntimeError):
+    """A function was called that the exercise asks the student to do without."""
+
+
+def fail(message: str) -> None:
+    """Fails the running check with a message that the student may read, hidden or not."""
+    raise Failed(message)
+
+
+def probe(function: Callable[..., T], *args: Any) -> T:
+    """Runs `function(*args)` where the student's code lives and returns its plain data.
+
+    Arguments and result are None, bool, int, float, complex, str, bytes, list, tuple, dict,
+    set, and NumPy, torch and TensorFlow arrays. Here, in the learner's own kernel, it is a call.
+    """
+    return function(*args)
+
+
+@contextmanager
+def forbidden(*names: str) -> Iterator[None]:
+    """Makes the named functions raise `Forbidden` inside the block.
+
+    Args:
+        names: dotted paths such as "torch.nn.functional.softmax".
+    """
+    with ExitStack() as stack:
+        for name in names:
+            error = Forbidden(f"this exercise asks you to do without {name}")
+            stack.enter_context(mock.patch(name, side_effect=error))
+        yield
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python's, NumPy's, torch's, TensorFlow's and Keras' generators, where loaded."""
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(seed)
+
+
+@dataclass
+class Checks:
+    """The checks of one test cell.
+
+    Args:
+        points: what the whole cell is worth, hidden checks included; equals the points
+            in the cell's nbgrader metadata.
+    """
+
+    points: float
+    results: list[CheckResult] = field(default_factory=list, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def __call__(
+        self, points: float, hint: str = ""
+    ) -> Callable[[Callable[[], object]], Callable[[], object]]:
+        """Runs the decorated function as a check worth `points`; `hint` is shown if it fails."""
+
+        def run(function: Callable[[], object]) -> Callable[[], object]:
+            title = " ".join((function.__doc__ or "").split())
+            if not title:
+                raise ValueError(f"check {function.__name__} has no docstring: it is its title")
+            name = function.__name__
+            result = CheckResult(
+                name, title, _is_hidden(function), Outcome.PASSED, 0, points, "", hint
+            )
+            self.results.append(result)
+            if self._stopped:
+                result.outcome, result.message = Outcome.TIMED_OUT, "Stopped before this check ran."
+                return function
+            seed_everything(self.seed_for(name))
+            printed = io.StringIO()
+            try:
+                with redirect_stdout(printed), redirect_stderr(printed):
+                    function()
+                result.points = points
+            except KeyboardInterrupt:  # the stop button, or the grader's deadline
+                self._stopped = True
+                result.outcome, result.message = Outcome.TIMED_OUT, "Stopped while this check ran."
+            except Exception as error:
+                result.outcome, result.message = _explain(error, function, result.hidden)
+            result.printed = _clip(printed.getvalue())
+            return function
+
+        return run
+
+    @staticmethod
+    def seed_for(name: str) -> int:
+        """The seed that the check of that name starts from.
+
+        It depends on the check's name and on one number, the environment variable
+        AUTOGRADER_SEED (0 if unset), so that every check can be run under several seeds.
+        """
+        base = os.environ.get(SEED_VARIABLE, "0")
+        return int.from_bytes(hashlib.sha256(f"{base}/{name}".encode()).digest()[:4], "big")
+
+    def score(self) -> float:
+        """Displays the table of checks and returns the points earned."""
+        offered = sum(result.max_points for result in self.results)
+        if offered > self.points:
+            raise ValueError(f"the checks are worth {offered} points, the cell {self.points}")
+        from IPython.display import display
+
+        display(
+            {
+                "text/plain": self.as_text(),
+                "text/html": self.as_html(),
+                MIME_TYPE: {
+                    "points": self.points,
+                    "checks": [asdict(result) for result in self.results],
+                },
+            },
+            raw=True,
+        )
+        return float(sum(result.points for result in self.results))
+
+    def _footer(self) -> str:
+        earned = sum(result.points for result in self.results)
+        offered = sum(result.max_points for result in self.results)
+        text = f"{earned:g} of {offered:g} points"
+        if offered < self.points:
+            text += f". Hidden checks decide on {self.points - offered:g} more."
+        return text
+
+    def as_text(self) -> str:
+        """The table as plain text, one line a check, explanations indented below it."""
+        lines = []
+        for result in self.results:
+            mark = _MARKS[result.outcome][0]
+            points = f"{result.points:g}/{result.max_points:g}"
+            lines.append(f"{mark} {points:>5}  {result.title}")
+            lines += [f"          {line}" for line in _explanation(result)]
+        return "\n".join([*lines, self._footer()])
+
+    def as_html(self) -> str:
+        """The table as HTML with inline styles that suit a light and a dark page."""
+        rows = []
+        for result in self.results:
+            mark, colour = _MARKS[result.outcome]
+            words = "" if result.outcome is Outcome.PASSED else str(result.outcome)
+            details = "".join(
+                f'<div style="opacity:.85;margin-top:2px;white-space:pre-wrap">'
+                f"{html.escape(line)}</div>"
+                for line in _explanation(result, with_outcome=False)
+            )
+            hidden = ' <span style="opacity:.6">(hidden)</span>' if result.hidden else ""
+            rows.append(
+                f'<tr style="background:transparent;vertical-align:top">'
+                f'<td style="{_CELL}color:{colour};font-weight:bold;white-space:nowrap">'
+                f"{mark} {words}</td>"
+                f'<td style="{_CELL}width:100%">{html.escape(result.title)}{hidden}{details}</td>'
+                f'<td style="{_CELL}text-align:right;white-space:nowrap">'
+                f"{result.points:g} / {result.max_points:g}</td></tr>"
+            )
+        return (
+            '<table style="border-collapse:collapse;margin:4px 0;max-width:56em">'
+            f"{''.join(rows)}"
+            f'<tr style="background:transparent"><td colspan="3" '
+            f'style="{_CELL}border-bottom:0;font-weight:bold">{self._footer()}</td></tr></table>'
+        )
+
+
+_CELL = "text-align:left;padding:4px 10px;border-bottom:1px solid rgba(128,128,128,.3);"
+_GREEN, _RED, _AMBER, _GREY = "#2e8b57", "#d1495b", "#c77700", "#808890"
+_MARKS = {
+    Outcome.PASSED: ("\N{CHECK MARK}", _GREEN),
+    Outcome.FAILED: ("\N{BALLOT X}", _RED),
+    Outcome.ERROR: ("!", _RED),
+    Outcome.NOT_ATTEMPTED: ("\N{EN DASH}", _GREY),
+    Outcome.TIMED_OUT: ("\N{BLACK SQUARE}", _AMBER),
+    Outcome.OUT_OF_MEMORY: ("\N{BLACK SQUARE}", _AMBER),
+    Outcome.KERNEL_DIED: ("\N{BLACK SQUARE}", _AMBER),
+}
+
+
+def _explanation(result: CheckResult, with_outcome: bool = True) -> list[str]:
+    lines = []
+    if result.outcome is not Outcome.PASSED:
+        if with_outcome:
+            lines.append(f"{result.outcome}{': ' if result.message else ''}{result.message}")
+        elif result.message:
+            lines.append(result.message)
+        if result.hint and result.outcome in (Outcome.FAILED, Outcome.ERROR):
+            lines.append(f"Hint: {result.hint}")
+    if result.printed.strip():
+        lines.append(f"Printed: {result.printed.strip()}")
+    return [part for line in lines for part in line.splitlines()]
+
+
+def _clip(text: str, limit: int = MAX_PRINTED) -> str:
+    return text if len(text) <= limit else text[:limit] + " [cut]"
+
+
+def _is_hidden(function: Callable[..., object]) -> bool:
+    """Whether the function stands between nbgrader's hidden-test markers in its cell."""
+    code = function.__code__
+    above = linecache.getlines(code.co_filename)[: code.co_firstlineno]
+    begins = sum(line.strip() == HIDDEN_BEGIN for line in above)
+    return begins > sum(line.strip() == HIDDEN_END for line in above)
+
+
+def _cell_frames(
+    trace: TracebackType | None, but_not: str
+) -> list[traceback.FrameSummary]:
+    """Frames whose code was typed into a notebook, without those of the file `but_not`."""
+    typed_in = []
+    for frame in traceback.extract_tb(trace):
+        # IPython registers a cell's source in linecache under a name without a file's mtime.
+        entry = linecache.cache.get(frame.filename)
+        is_cell = entry is not None and len(entry) > 1 and entry[1] is None
+        if is_cell and frame.filename != but_not:
+            typed_in.append(frame)
+    return typed_in
+
+
+def _explain(
+    error: Exception, function: Callable[..., object], hidden: bool
+) -> tuple[Outcome, str]:
+    """Whose fault an exception in a check is, and what the student may read about it."""
+    own_file = function.__code__.co_filename
+    frames = _cell_frames(error.__traceback__, but_not=own_file)
+    if isinstance(error, Failed):
+        return Outcome.FAILED, str(error)
+    if frames:
+        last = frames[-1]
+        if isinstance(error, NotImplementedError) and (last.line or "").startswith("raise NotImpl"):
+            return Outcome.NOT_ATTEMPTED, ""
+        if isinstance(error, MemoryError):
+            return Outcome.OUT_OF_MEMORY, f"at line {last.lineno} of your cell: {last.line}"
+        return Outcome.ERROR, (
+            f"{type(error).__name__}: {_clip(str(error), 600)}\n"
+            f"at line {last.lineno} of the cell, in {last.name}: {last.line}"
+        )
+    if hidden and not isinstance(error, (TypeError, AttributeError)):
+        return Outcome.FAILED, ""  # those two speak of types, never of values
+    if isinstance(error, AssertionError):
+        if str(error):
+            return Outcome.FAILED, _clip(str(error).strip(), 600)
+        own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own_file]
+        return Outcome.FAILED, f"Not true: {(own[-1].line or '').removeprefix('assert ')}"
+    return Outcome.FAILED, (
+        f"Your answer could not be used: {type(error).__name__}: {_clip(str(error), 600)}"
+    )
