@@ -48,6 +48,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 from unittest import mock
 
+from autograder.lesson import quiet
+
 MIME_TYPE = "application/vnd.autograder.checks+json"
 SEED_VARIABLE = "AUTOGRADER_SEED"
 HIDDEN_BEGIN, HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
@@ -123,6 +125,23 @@ def forbidden(*names: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _captured(printed: io.StringIO) -> Iterator[None]:
+    """Collects what Python prints inside the block and drops what native libraries do.
+
+    nbgrader gives no points to a test cell with anything on standard error, so a warning or a
+    line that TensorFlow logs must not get there, also not through a logging handler that holds
+    on to the stream from before.
+    """
+    with (
+        quiet(),
+        mock.patch.object(sys.stderr, "write", printed.write),
+        redirect_stdout(printed),
+        redirect_stderr(printed),
+    ):
+        yield
+
+
 def seed_everything(seed: int) -> None:
     """Seeds Python's, NumPy's, torch's, TensorFlow's and Keras' generators, where loaded."""
     random.seed(seed)
@@ -167,7 +186,7 @@ class Checks:
             seed_everything(self.seed_for(name))
             printed = io.StringIO()
             try:
-                with redirect_stdout(printed), redirect_stderr(printed):
+                with _captured(printed):
                     function()
                 result.points = points
             except KeyboardInterrupt:  # the stop button, or the grader's deadline

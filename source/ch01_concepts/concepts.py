@@ -372,11 +372,13 @@ def transformers_model(config):
         return GPT2LMHeadModel(GPT2Config(
             vocab_size=config.vocab_size, n_embd=config.d_model, n_layer=config.n_layers, n_head=config.n_heads,
             n_inner=config.d_ff, n_positions=config.n_positions, tie_word_embeddings=config.tied, attn_implementation="eager",
+            bos_token_id=None, eos_token_id=None,
         ))
     return LlamaForCausalLM(LlamaConfig(
         vocab_size=config.vocab_size, hidden_size=config.d_model, num_hidden_layers=config.n_layers,
         num_attention_heads=config.n_heads, num_key_value_heads=config.n_kv_heads, intermediate_size=config.d_ff,
         tie_word_embeddings=config.tied, attention_bias=config.bias, mlp_bias=config.bias, attn_implementation="eager",
+        bos_token_id=None, eos_token_id=None,
     ))
 
 

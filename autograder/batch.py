@@ -1,0 +1,177 @@
+"""Grades a whole class: many submissions at once, one after the other into the gradebook.
+
+Each worker is a thread that talks to a kernel of its own; the work is done in the kernels. A result is
+recorded as soon as it is there, so that a run that was killed goes on where it stopped, and a
+submission that has not changed is not graded again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autograder.build import write_whole
+from autograder.course import Assignment, Course
+from autograder.grade import Graded, Limits, grade
+from autograder.gradebook import Gradebook
+from autograder.results import Report, Status
+from autograder.submission import Submission, find_submissions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class's folder: submitted/ and what grading makes of it, as nbgrader lays it out."""
+
+    submitted: Path
+
+    @property
+    def folder(self) -> Path:
+        """Holds submitted/, autograded/, reports/ and gradebook.db."""
+        return self.submitted.resolve().parent
+
+    def record_path(self, assignment: str, student: str) -> Path:
+        """Where the report on one submission is kept."""
+        return self.folder / "reports" / assignment / "records" / f"{student}.json"
+
+    def reports(self, assignment: str) -> list[Report]:
+        """All recorded reports on the assignment, by student."""
+        records = self.record_path(assignment, "x").parent.glob("*.json")
+        return [
+            Report.from_dict(json.loads(path.read_text(encoding="utf-8"))["report"])
+            for path in sorted(records)
+        ]
+
+
+def grade_class(  # noqa: PLR0913  (the options of the command)
+    course: Course,
+    assignment: Assignment,
+    members: Class,
+    limits: Limits,
+    *,
+    students: Iterable[str] = (),
+    jobs: int = 1,
+    gradebook: bool = True,
+    force: bool = False,
+    on_total: Callable[[int], None] = lambda total: None,
+    on_report: Callable[[Report], None] = lambda report: None,
+) -> list[Report]:
+    """Grades the class's submissions and records every result.
+
+    Args:
+        students: only these; all if empty.
+        jobs: how many submissions at once.
+        gradebook: whether to write marks into nbgrader's gradebook and autograded/.
+        force: also grade what has not changed since it was graded.
+        on_total, on_report: called with the number of submissions to grade, and with each report.
+
+    Returns:
+        The reports on all submissions asked for, by student.
+    """
+    wanted = set(students)
+    submissions = [
+        submission
+        for submission in find_submissions(members.submitted, assignment)
+        if not wanted or submission.student in wanted
+    ]
+    done: dict[str, Report] = {}
+    todo = []
+    for submission in submissions:
+        recorded = (
+            None if force else _recorded(members, assignment, limits, submission, gradebook)
+        )
+        if recorded is None:
+            todo.append(submission)
+        else:
+            done[submission.student] = recorded
+    on_total(len(todo))
+    if not todo:
+        return [done[submission.student] for submission in submissions]
+
+    with ExitStack() as stack:
+        book = None
+        if gradebook:
+            book = stack.enter_context(Gradebook(course, assignment, members.folder))
+        record = _Recorder(assignment, members, limits, book, done, on_report)
+        again: list[Submission] = []
+        with ThreadPoolExecutor(max_workers=jobs) as pool:
+            futures: dict[Future[Graded], Submission] = {
+                pool.submit(grade, assignment, submission, limits): submission
+                for submission in todo
+            }
+            for future in as_completed(futures):
+                submission = futures.pop(future)
+                try:
+                    record(submission, future.result())
+                except Exception as error:
+                    log.warning("%s: %r; will be tried again", submission.student, error)
+                    again.append(submission)
+        for submission in again:  # once more, alone: the machine may have been short of something
+            try:
+                record(submission, grade(assignment, submission, limits))
+            except Exception as error:
+                log.exception("%s could not be graded", submission.student)
+                reason = f"the grader failed: {type(error).__name__}: {error}"
+                report = Report(submission.student, assignment.name, Status.FAILED, reason)
+                record(submission, Graded(report, None))
+    return [done[submission.student] for submission in submissions]
+
+
+@dataclass
+class _Recorder:
+    """Keeps each result as soon as it is there: gradebook first, so that nothing is lost."""
+
+    assignment: Assignment
+    members: Class
+    limits: Limits
+    book: Gradebook | None
+    done: dict[str, Report]
+    on_report: Callable[[Report], None]
+
+    def __call__(self, submission: Submission, graded: Graded) -> None:
+        report = graded.report
+        name = self.assignment.name
+        if self.book is not None and graded.notebook is not None:
+            submitted = self.members.submitted / report.student / name
+            self.book.write(report, graded.notebook, submitted)
+        record = {
+            "fingerprint": _fingerprint(self.assignment, self.limits, submission),
+            "in_gradebook": self.book is not None,
+            "report": report.to_dict(),
+        }
+        path = self.members.record_path(name, submission.student)
+        write_whole(path, json.dumps(record, indent=1))
+        self.done[submission.student] = report
+        self.on_report(report)
+
+
+def _fingerprint(assignment: Assignment, limits: Limits, submission: Submission) -> str:
+    settings = replace(limits, threads=1)  # a mark does not depend on the number of threads
+    return f"{assignment.fingerprint}/{submission.sha256}/{settings}"
+
+
+def _recorded(
+    members: Class,
+    assignment: Assignment,
+    limits: Limits,
+    submission: Submission,
+    gradebook: bool,
+) -> Report | None:
+    """The report on this very submission, if there is one that can be used again."""
+    path = members.record_path(assignment.name, submission.student)
+    if not path.exists() or (gradebook and not (members.folder / "gradebook.db").exists()):
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    report = Report.from_dict(record["report"])
+    usable = (
+        record["fingerprint"] == _fingerprint(assignment, limits, submission)
+        and (record["in_gradebook"] or not gradebook)
+        and report.status is not Status.FAILED
+    )
+    return report if usable else None

@@ -1,0 +1,241 @@
+"""The command line: `autograder build`, `autograder grade`, `autograder report`.
+
+Exit codes: 0 all went well (a rejected submission is a result, not a failure), 1 something
+failed or is stale, 2 wrong usage. Results go to standard output, progress to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from autograder import batch
+from autograder import build as builder
+from autograder.course import Course, CourseError
+from autograder.grade import Limits
+from autograder.report import write_report
+from autograder.results import Report, Status
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
+SECONDS_BETWEEN_LINES = 10
+Submitted = Annotated[
+    Path | None,
+    typer.Option(help="Folder of STUDENT/CHAPTER/NAME.ipynb; default: the course's submitted/."),
+]
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turns errors that the user can mend into a sentence."""
+    try:
+        yield
+    except CourseError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+@app.command()
+def build(
+    chapters: Annotated[list[str] | None, typer.Argument(help="Default: all.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what is stale; exit 1 if anything is.")
+    ] = False,
+) -> None:
+    """Make release/ and notebooks/ from source/."""
+    with _errors():
+        course = Course.find(Path.cwd())
+        if check:
+            stale = [s for name in chapters or course.chapters for s in builder.check(course, name)]
+            for line in stale:
+                print(f"stale: {line}")
+            if stale:
+                print("Run `autograder build` and commit what it writes.")
+            raise typer.Exit(1 if stale else 0)
+        for name in chapters or course.chapters:
+            builder.build(course, name, log=print)
+
+
+@app.command()
+def grade(  # noqa: PLR0913  (one parameter an option)
+    chapter: str,
+    submitted: Submitted = None,
+    student: Annotated[
+        list[str] | None, typer.Option(help="Only this student; may be repeated.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Submissions at once.")] = os.cpu_count() or 1,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results there, too.")
+    ] = None,
+    no_gradebook: Annotated[
+        bool, typer.Option("--no-gradebook", help="Leave gradebook.db and autograded/ alone.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Grade again what has not changed.")
+    ] = False,
+) -> None:
+    """Grade submissions of CHAPTER into nbgrader's gradebook, and write the class report."""
+    logging.basicConfig(format="%(message)s", level=logging.ERROR)
+    with _errors():
+        course = Course.find(Path.cwd())
+        assignment = course.assignment(chapter)
+        members = _class(course, submitted)
+        with _progress(assignment.name) as progress:
+            reports = batch.grade_class(
+                course,
+                assignment,
+                members,
+                Limits(threads=max(1, (os.cpu_count() or 1) // jobs)),
+                students=student or (),
+                jobs=jobs,
+                gradebook=not no_gradebook,
+                force=force,
+                on_total=progress.start,
+                on_report=progress.advance,
+            )
+        missing = sorted(set(student or ()) - {report.student for report in reports})
+        if missing:
+            raise CourseError(
+                f"no submission of {chapter} by {', '.join(missing)} in {members.submitted}"
+            )
+    if json_file is not None:
+        builder.write_whole(json_file, json.dumps([r.to_dict() for r in reports], indent=1) + "\n")
+    _print_table(reports)
+    page = _write_report(course, chapter, members, None)
+    print(f"Report: {page}")
+    if any(report.status is Status.FAILED for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    chapter: str,
+    submitted: Submitted = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Default: reports/CHAPTER beside submitted/.")
+    ] = None,
+) -> None:
+    """Write the class report (HTML, CSV, JSON) on what has been graded."""
+    with _errors():
+        course = Course.find(Path.cwd())
+        print(_write_report(course, chapter, _class(course, submitted), output))
+
+
+def _class(course: Course, submitted: Path | None) -> batch.Class:
+    folder = submitted or course.root / "submitted"
+    if not folder.is_dir():
+        raise CourseError(
+            f"there is no folder {folder}; collect the submissions there as STUDENT/CHAPTER/"
+            "NAME.ipynb, or say with --submitted where they are"
+        )
+    return batch.Class(folder)
+
+
+def _write_report(
+    course: Course, chapter: str, members: batch.Class, output: Path | None
+) -> Path:
+    folder = output or members.folder / "reports" / chapter
+    return write_report(members.reports(chapter), course.assignment(chapter).title, folder)
+
+
+class _Ticker:
+    """Progress for logs: a line every ten seconds."""
+
+    def __init__(self, name: str):
+        self.name, self.total, self.done = name, 0, 0
+        self.started = self.last = time.monotonic()
+
+    def start(self, total: int) -> None:
+        self.total = total
+
+    def advance(self, _: Report) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self.last >= SECONDS_BETWEEN_LINES or self.done == self.total:
+            self.last = now
+            rate = self.done / (now - self.started)
+            left = (self.total - self.done) / rate
+            print(
+                f"{self.name}: {self.done} of {self.total} graded, "
+                f"{rate * 60:.0f} a minute, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class _Bar:
+    """Progress for people: a bar with a rate and the time left."""
+
+    def __init__(self, name: str, progress: Progress):
+        self.name, self.progress = name, progress
+        self.started = time.monotonic()
+
+    def start(self, total: int) -> None:
+        self.task = self.progress.add_task(self.name, total=total, rate="")
+
+    def advance(self, _: Report) -> None:
+        self.progress.advance(self.task)
+        done = self.progress.tasks[0].completed
+        rate = done / (time.monotonic() - self.started) * 60
+        self.progress.update(self.task, rate=f"{rate:.0f} a minute")
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[_Bar | _Ticker]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Ticker(name)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield _Bar(name, progress)
+
+
+def _print_table(reports: list[Report]) -> None:
+    exercises = next((report.exercises for report in reports if report.exercises), [])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("student", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for exercise in exercises:
+        table.add_column(exercise.title.split()[0], justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("notes")
+    colours = {Status.GRADED: "green", Status.REJECTED: "yellow", Status.FAILED: "red"}
+    for report in reports:
+        cells = ["to mark" if e.score is None else f"{e.score:g}" for e in report.exercises]
+        total = "" if report.score is None else f"{report.score:g}/{report.max_score:g}"
+        notes = "; ".join([report.reason, *report.repairs] if report.reason else report.repairs)
+        table.add_row(
+            escape(report.student),
+            f"[{colours[report.status]}]{report.status}[/]",
+            *(cells or [""] * len(exercises)),
+            total,
+            escape(notes),
+        )
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width).print(table)
