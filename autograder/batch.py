@@ -1,8 +1,8 @@
 """Grades a whole class: many submissions at once, one after the other into the gradebook.
 
-Each worker is a thread that talks to a kernel of its own; the work is done in the kernels. A result is
-recorded as soon as it is there, so that a run that was killed goes on where it stopped, and a
-submission that has not changed is not graded again.
+Each worker is a thread that talks to a kernel of its own; the work is done in the kernels.
+A result is recorded as soon as it is there, so that a run that was killed goes on where it
+stopped, and a submission that has not changed is not graded again.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
     done: dict[str, Report] = {}
     todo = []
     for submission in submissions:
-        recorded = (
-            None if force else _recorded(members, assignment, limits, submission, gradebook)
-        )
+        recorded = None if force else _recorded(members, assignment, limits, submission, gradebook)
         if recorded is None:
             todo.append(submission)
         else:

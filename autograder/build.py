@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 from nbgrader.apps import NbGraderAPI
 from traitlets.config import Config, PyFileConfigLoader
 
+from autograder.checks import SEED_VARIABLE
 from autograder.course import (
     Assignment,
     Course,
@@ -210,7 +211,6 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     Raises:
         nbclient.exceptions.CellExecutionError: if a cell fails.
     """
-    environment = {**os.environ, "AUTOGRADER_SEED": "0"}
     client = NotebookClient(
         notebook,
         timeout=EXECUTION_SECONDS,
@@ -218,7 +218,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )
-    executed: NotebookNode = client.execute(env=environment)
+    executed: NotebookNode = client.execute(env={**os.environ, SEED_VARIABLE: "0"})
     metadata = dict(notebook.metadata)
     metadata["language_info"] = {"name": "python"}
     executed.metadata = nbformat.from_dict(metadata)

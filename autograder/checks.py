@@ -53,7 +53,7 @@ from autograder.lesson import quiet
 MIME_TYPE = "application/vnd.autograder.checks+json"
 SEED_VARIABLE = "AUTOGRADER_SEED"
 HIDDEN_BEGIN, HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
-MAX_PRINTED = 2_000
+MAX_PRINTED, MAX_MESSAGE = 2_000, 600  # characters
 
 T = TypeVar("T")
 
@@ -314,9 +314,7 @@ def _is_hidden(function: Callable[..., object]) -> bool:
     return begins > sum(line.strip() == HIDDEN_END for line in above)
 
 
-def _cell_frames(
-    trace: TracebackType | None, but_not: str
-) -> list[traceback.FrameSummary]:
+def _cell_frames(trace: TracebackType | None, but_not: str) -> list[traceback.FrameSummary]:
     """Frames whose code was typed into a notebook, without those of the file `but_not`."""
     typed_in = []
     for frame in traceback.extract_tb(trace):
@@ -332,27 +330,31 @@ def _explain(
     error: Exception, function: Callable[..., object], hidden: bool
 ) -> tuple[Outcome, str]:
     """Whose fault an exception in a check is, and what the student may read about it."""
-    own_file = function.__code__.co_filename
-    frames = _cell_frames(error.__traceback__, but_not=own_file)
     if isinstance(error, Failed):
         return Outcome.FAILED, str(error)
-    if frames:
-        last = frames[-1]
-        if isinstance(error, NotImplementedError) and (last.line or "").startswith("raise NotImpl"):
-            return Outcome.NOT_ATTEMPTED, ""
-        if isinstance(error, MemoryError):
-            return Outcome.OUT_OF_MEMORY, f"at line {last.lineno} of your cell: {last.line}"
-        return Outcome.ERROR, (
-            f"{type(error).__name__}: {_clip(str(error), 600)}\n"
-            f"at line {last.lineno} of the cell, in {last.name}: {last.line}"
-        )
-    if hidden and not isinstance(error, (TypeError, AttributeError)):
-        return Outcome.FAILED, ""  # those two speak of types, never of values
+    own_file = function.__code__.co_filename
+    if frames := _cell_frames(error.__traceback__, but_not=own_file):
+        return _explain_students_error(error, frames[-1])
+    text = _clip(str(error).strip(), MAX_MESSAGE)
     if isinstance(error, AssertionError):
-        if str(error):
-            return Outcome.FAILED, _clip(str(error).strip(), 600)
-        own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own_file]
-        return Outcome.FAILED, f"Not true: {(own[-1].line or '').removeprefix('assert ')}"
-    return Outcome.FAILED, (
-        f"Your answer could not be used: {type(error).__name__}: {_clip(str(error), 600)}"
+        if hidden:
+            return Outcome.FAILED, ""
+        if not text:
+            own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own_file]
+            text = f"Not true: {(own[-1].line or '').removeprefix('assert ')}"
+        return Outcome.FAILED, text
+    # Messages of these two speak of types, never of values.
+    if hidden and not isinstance(error, (TypeError, AttributeError)):
+        text = ""
+    return Outcome.FAILED, f"Your answer could not be used ({type(error).__name__}). {text}".strip()
+
+
+def _explain_students_error(error: Exception, frame: traceback.FrameSummary) -> tuple[Outcome, str]:
+    line = frame.line or ""
+    if isinstance(error, NotImplementedError) and line.startswith("raise NotImplementedError"):
+        return Outcome.NOT_ATTEMPTED, ""
+    outcome = Outcome.OUT_OF_MEMORY if isinstance(error, MemoryError) else Outcome.ERROR
+    return outcome, (
+        f"{type(error).__name__}: {_clip(str(error), MAX_MESSAGE)}\n"
+        f"at line {frame.lineno} of the cell, in {frame.name}: {line}"
     )

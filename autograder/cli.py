@@ -149,9 +149,7 @@ def _class(course: Course, submitted: Path | None) -> batch.Class:
     return batch.Class(folder)
 
 
-def _write_report(
-    course: Course, chapter: str, members: batch.Class, output: Path | None
-) -> Path:
+def _write_report(course: Course, chapter: str, members: batch.Class, output: Path | None) -> Path:
     folder = output or members.folder / "reports" / chapter
     return write_report(members.reports(chapter), course.assignment(chapter).title, folder)
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Limits:
     """What one submission may use.
 
     Attributes:
-        cell_seconds: until a cell is interrupted.
+        cell_seconds: until a cell is interrupted; None: as the assignment says.
         notebook_seconds: for all cells together, replays included.
         output_bytes: of text that a cell may print; the rest is dropped.
         flood_bytes: of text after which the cell is interrupted.
@@ -42,7 +42,7 @@ class Limits:
         seed: that the checks draw their random numbers from.
     """
 
-    cell_seconds: float = 60
+    cell_seconds: float | None = None
     notebook_seconds: float = 300
     output_bytes: int = 2**20
     flood_bytes: int = 16 * 2**20
@@ -71,7 +71,8 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     except Rejected as reason:
         report.status, report.reason = Status.REJECTED, str(reason)
         return Graded(report, None)
-    blamed = asyncio.run(_execute(notebook, limits))
+    seconds = limits.cell_seconds or assignment.cell_seconds
+    blamed = asyncio.run(_execute(notebook, replace(limits, cell_seconds=seconds)))
     for exercise in assignment.exercises:
         if exercise.test_id is None:
             untouched = is_untouched(assignment, notebook, exercise.id)
@@ -104,9 +105,7 @@ def _check_results(
         if output.output_type == "error" and index not in blamed:
             message = f"The test cell stopped with {output.ename}: {output.evalue}"
     return [
-        CheckResult(
-            spec.name, spec.title, spec.hidden, outcome, 0, spec.points, message, spec.hint
-        )
+        CheckResult(spec.name, spec.title, spec.hidden, outcome, 0, spec.points, message, spec.hint)
         for spec in exercise.checks
     ]
 
@@ -163,7 +162,7 @@ async def _attempt(
             for index, cell in enumerate(notebook.cells):
                 if cell.cell_type != "code" or index in skipped or not cell.source.strip():
                     continue
-                seconds = min(limits.cell_seconds, deadline - time.monotonic())
+                seconds = min(limits.cell_seconds or 0, deadline - time.monotonic())
                 outcome = await client.run(index, cell, seconds)
                 if outcome is not None:
                     return index, outcome
@@ -232,4 +231,3 @@ class _Client(NotebookClient):
         await self.km.cleanup_resources()
         if self.kc is not None:
             self.kc.stop_channels()
-

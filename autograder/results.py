@@ -1,7 +1,7 @@
 """The record of one graded submission: what `grade` returns and everything else reads.
 
-A `Report` is plain data with a JSON form (the command-line contract in docs/instructor.md). The gradebook,
-the class report and `grade --json` are views of it; none of them computes a mark.
+A `Report` is plain data with a JSON form. The gradebook, the class report and `grade --json`
+are views of it; none of them computes a mark.
 """
 
 from __future__ import annotations

@@ -54,9 +54,7 @@ def find_submissions(folder: Path, assignment: Assignment) -> list[Submission]:
         if file.is_symlink() or not file.is_file():
             others = sorted(path.name for path in chapter.iterdir() if path.is_file())
             listed = f"the folder holds {', '.join(others)}" if others else "the folder is empty"
-            found.append(
-                Submission(student.name, b"", f"{file.name} was not handed in: {listed}")
-            )
+            found.append(Submission(student.name, b"", f"{file.name} was not handed in: {listed}"))
             continue
         with file.open("rb") as stream:
             found.append(Submission(student.name, stream.read(MAX_BYTES + 1)))
@@ -89,7 +87,7 @@ def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
         ) from None
     except RecursionError:
         raise Rejected("the file is no notebook: its JSON is nested too deeply") from None
-    if not isinstance(content, dict) or "cells" not in content and "worksheets" not in content:
+    if not isinstance(content, dict) or not content.keys() & {"cells", "worksheets"}:
         raise Rejected("the file is JSON, but no notebook: it has no cells")
     try:
         notebook = nbformat.reads(text, as_version=4)
@@ -116,7 +114,7 @@ def repair(assignment: Assignment, submitted: NotebookNode) -> tuple[NotebookNod
         assignment: supplies every cell that students may not change.
         submitted: as `parse` returns it.
     """
-    master = {grade_id(cell): cell for cell in assignment.assigned.cells if grade_id(cell)}
+    master = {str(grade_id(cell)): cell for cell in assignment.assigned.cells if grade_id(cell)}
     lesson = {cell.source for cell in assignment.assigned.cells if not grade_id(cell)}
     demos = {cell.source for cell in assignment.assigned.cells if is_demo(cell)}
     notes: list[str] = []
@@ -127,7 +125,7 @@ def repair(assignment: Assignment, submitted: NotebookNode) -> tuple[NotebookNod
     order: list[str] = []
     anchor: str | None = None
     for cell in submitted.cells:
-        identifier = grade_id(cell)
+        identifier = grade_id(cell) or ""
         if identifier in master and identifier not in answers:
             answers[identifier] = cell
             order.append(identifier)

@@ -1,5 +1,7 @@
 # ---
 # jupyter:
+#   autograder:
+#     cell_seconds: 40
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -81,18 +83,20 @@ published = {
     "Llama 2 70B": (70e9, 2e12),  # arXiv:2307.09288
     "Llama 3.1 405B": (405e9, 15.6e12),  # arXiv:2407.21783
 }
-fig, ax = plt.subplots(figsize=(7, 4.2))
-sizes = np.logspace(10.4, 12.2, 50)
-for exponent in (23, 24, 25, 26):
-    ax.plot(sizes, 10**exponent / (6 * sizes), color="0.75", lw=1)
-    if exponent < 26:
-        ax.text(2.6e10, 10**exponent / (6 * 2.6e10) * 1.12, f"$10^{{{exponent}}}$ FLOPs", color="0.45", rotation=-33, fontsize=8)
+below, above = dict(xytext=(9, -3), va="top"), dict(xytext=(-9, 6), va="bottom", ha="right")
+fig, ax = plt.subplots(figsize=(7.5, 4.4))
+sizes = np.logspace(10.3, 12.4, 50)
+for exponent, x in [(23, 3.2e10), (24, 3.2e10), (25, 6e10), (26, 5.6e11)]:
+    ax.plot(sizes, 10**exponent / (6 * sizes), color="0.78", lw=1)
+    ax.text(x, 10**exponent / (6 * x), f"$10^{{{exponent}}}$ FLOPs", color="0.45", fontsize=8.5, ha="center", va="center",
+            bbox=dict(facecolor="white", edgecolor="none", pad=1))
 ax.plot(sizes, 20 * sizes, ":", color="black", lw=1.2)
-ax.text(7.6e11, 20 * 4.6e11, "20 tokens per\nparameter", fontsize=9, va="center")
+ax.text(1.02e12, 20 * 8.2e11, "20 tokens per\nparameter", fontsize=9, va="top")
 for name, (n, d) in published.items():
     ax.plot(n, d, "o", ms=8, color="C0")
-    ax.annotate(f"{name}\n{6 * n * d:.1e} FLOPs", (n, d), xytext=(8, -4), textcoords="offset points", fontsize=8.5, va="top")
-ax.set(xscale="log", yscale="log", xlim=(2.5e10, 1.6e12), ylim=(1.2e11, 4e13),
+    place = above if name.startswith("Llama") else below
+    ax.annotate(f"{name}\n{6 * n * d:.1e} FLOPs", (n, d), textcoords="offset points", fontsize=8.5, **place)
+ax.set(xscale="log", yscale="log", xlim=(2e10, 2e12), ylim=(1.2e11, 6e13),
        xlabel="parameters $N$", ylabel="training tokens $D$", title="Five large models and what they cost, $C = 6ND$")
 plt.show()
 
@@ -531,8 +535,9 @@ for name, config, tokens in [("GPT-2 small", GPT2_SMALL, 10e9), ("Llama 3 8B", L
 #
 # Suppose the entries of $q$ and $k$ are independent with mean 0 and variance 1. Then $q \cdot k$ is
 # a sum of $d_k$ terms with variance 1: its standard deviation is $\sqrt{d_k}$. At $d_k = 512$ the
-# scores spread by $\pm 23$, and the softmax of such numbers puts almost all weight on one key. Its
-# gradient is then almost zero, and nothing is learnt. Dividing by $\sqrt{d_k}$ brings the
+# scores spread by $\pm 23$, and the softmax of such numbers puts almost all weight on one key. The
+# Jacobian of the softmax is $\mathrm{diag}(a) - a a^\top$, which vanishes where one weight is 1 and the others are
+# 0: almost no gradient gets through, and little is learnt. Dividing by $\sqrt{d_k}$ brings the
 # spread back to 1, whatever the width. Dividing by $d_k$ would overdo it: the scores shrink towards zero,
 # and every key gets the same weight.
 
@@ -542,22 +547,20 @@ widths = [4, 8, 16, 32, 64, 128, 256, 512]
 n_keys, trials = 16, 400
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
 for name, power in [("no scale", 0.0), ("divided by $\\sqrt{d_k}$", 0.5), ("divided by $d_k$", 1.0)]:
-    largest, gradient = [], []
+    largest = []
     for d in widths:
         q = torch.randn(trials, 1, d, generator=generator)
         k = torch.randn(trials, n_keys, d, generator=generator)
-        a = F.softmax((q @ k.mT)[:, 0] / d**power, dim=-1)
-        largest.append(a.max(-1).values.mean())
-        gradient.append((a * (1 - a)).sum(-1).mean())  # trace of the Jacobian of the softmax
+        weights = F.softmax((q @ k.mT)[:, 0] / d**power, dim=-1)
+        largest.append(weights.max(-1).values.mean())
     axes[0].plot(widths, largest, "o-", ms=4, label=name)
-    axes[1].plot(widths, gradient, "o-", ms=4)
+    axes[1].plot(range(1, n_keys + 1), weights.sort(descending=True).values.mean(0), "o-", ms=4)
 axes[0].axhline(1 / n_keys, color="0.5", ls=":", lw=1)
 axes[0].text(4, 1 / n_keys - 0.015, "uniform over 16 keys", fontsize=8, va="top", color="0.4")
-axes[0].set(title="Largest attention weight", ylim=(0, 1))
-axes[1].set(title="Gradient through the softmax (trace)", ylim=(0, 1))
-for ax in axes:
-    ax.set(xscale="log", xlabel="key width $d_k$", xticks=[4, 16, 64, 256], xticklabels=[4, 16, 64, 256])
+axes[0].set(title="Largest attention weight", xscale="log", xlabel="key width $d_k$", ylim=(0, 1))
+axes[0].set_xticks([4, 16, 64, 256], labels=["4", "16", "64", "256"])
 axes[0].legend()
+axes[1].set(title="All 16 weights at $d_k = 512$, sorted", xlabel="rank of the key", ylim=(0, 1))
 plt.show()
 
 # %% [markdown]
@@ -585,7 +588,7 @@ causal = torch.ones(6, 6, dtype=torch.bool).tril()
 maps = {
     "no mask": F.softmax(scores, -1),
     "causal mask": F.softmax(scores.masked_fill(~causal, -math.inf), -1),
-    "wrong: zeroed after the softmax": F.softmax(scores, -1) * causal,
+    "zeroed after softmax (wrong)": F.softmax(scores, -1) * causal,
 }
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.4))
 for ax, (title, weights) in zip(axes, maps.items(), strict=True):
@@ -595,7 +598,7 @@ for ax, (title, weights) in zip(axes, maps.items(), strict=True):
     ax.grid(False)
     for row in range(6):
         ax.text(5.65, row, f"{weights[row].sum():.2f}", fontsize=8, va="center", color="black", clip_on=False)
-    ax.text(5.65, -0.75, "sum", fontsize=8, color="0.4")
+    ax.text(5.65, 5.85, "sum of\nthe row", fontsize=7.5, color="0.4", va="top")
 axes[0].set_ylabel("query")
 plt.show()
 
@@ -1039,7 +1042,7 @@ ax.plot(probability, right_loss, label="loss from logits")
 ax.plot(probability, double_softmax, label="softmax applied twice")
 floor = -np.log(np.e / (np.e + 9))
 ax.axhline(floor, color="0.5", ls=":", lw=1)
-ax.text(0.1, floor - 0.03, f"cannot fall below {floor:.2f}", va="top", fontsize=9, color="0.35")
+ax.text(1.0, floor - 0.04, f"cannot fall below {floor:.2f}", va="top", ha="right", fontsize=9, color="0.35")
 ax.set(xlabel="probability that the model gives to the true class", ylabel="cross-entropy (nats)", title="A second softmax hides the model's certainty")
 ax.legend()
 plt.show()
