@@ -21,7 +21,7 @@ from autograder.course import grade_id
 ROOT = Path(__file__).parent.parent
 CHAPTER = "ch01_concepts"
 WRITTEN = """\
-**1.** Ten times the parameters cost ten times the FLOPs per token, since C = 6ND (arXiv:2001.08361).
+**1.** Ten times the parameters cost ten times the FLOPs per token: C = 6ND (arXiv:2001.08361).
 **6.** There is no threshold; BERT-large had 340 million parameters.
 **9.** The KV cache of Llama 3 8B takes 1 GiB per 8,192 tokens."""
 

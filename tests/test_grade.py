@@ -1,0 +1,181 @@
+"""Whole submissions: what honest work gets, and what a bad cell costs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell
+from sample_class import answer, fill, release, students
+
+from autograder.checks import Outcome
+from autograder.course import grade_id
+from autograder.grade import Graded
+from autograder.results import Report, Status
+
+RIGHT = {
+    "budget": answer("budget", "right_per_token_costs"),
+    "attention": answer("attention", "right_einsum"),
+}
+FULL = {"budget": 9.0, "attention": 10.0}
+
+
+def scores(report: Report) -> dict[str, float | None]:
+    return {exercise.id: exercise.score for exercise in report.exercises}
+
+
+def outcomes(report: Report, exercise_id: str) -> set[Outcome]:
+    (exercise,) = (e for e in report.exercises if e.id == exercise_id)
+    return {check.outcome for check in exercise.checks}
+
+
+def test_the_untouched_release_is_not_attempted_throughout(graded: Callable[..., Graded]) -> None:
+    report = graded(release()).report
+    assert report.status is Status.GRADED
+    assert scores(report) == {"budget": 0, "attention": 0, "digits_cnn": 0, "claims_answer": 0}
+    for exercise in ("budget", "attention", "digits_cnn"):
+        assert outcomes(report, exercise) == {Outcome.NOT_ATTEMPTED}
+
+
+def test_a_written_answer_waits_for_a_person(graded: Callable[..., Graded]) -> None:
+    report = graded(fill({"claims_answer": "One."})).report
+    assert scores(report)["claims_answer"] is None
+    assert (report.score, report.max_score) == (0, 28)
+
+
+def test_exercises_do_not_depend_on_each_other(graded: Callable[..., Graded]) -> None:
+    wrong = {"budget": answer("budget", "wrong_no_biases"), "attention": RIGHT["attention"]}
+    report = graded(fill(wrong)).report
+    assert scores(report)["attention"] == 10
+    assert 0 < scores(report)["budget"] < 9
+
+
+def test_a_syntax_error_costs_its_exercise_only(graded: Callable[..., Graded]) -> None:
+    report = graded(fill({**RIGHT, "budget": "def parameter_count(config)\n    return 1"})).report
+    assert scores(report) == {"budget": 0, "attention": 10, "digits_cnn": 0, "claims_answer": 0}
+
+
+@pytest.mark.parametrize(
+    ("bad", "outcome"),
+    [
+        ("while True:\n    pass", Outcome.ERROR),  # interrupted; the definitions are missing
+        ("import os\nos._exit(3)", Outcome.ERROR),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", Outcome.ERROR),
+        (
+            "while True:\n    try:\n        while True:\n            pass\n"
+            "    except KeyboardInterrupt:\n        pass",
+            Outcome.ERROR,
+        ),
+    ],
+    ids=["endless loop", "exit", "segmentation fault", "swallowed interrupt"],
+)
+def test_a_cell_that_hangs_or_kills_costs_its_exercise_only(
+    bad: str, outcome: Outcome, graded: Callable[..., Graded]
+) -> None:
+    report = graded(fill({**RIGHT, "budget": bad}), cell_seconds=15).report
+    assert report.status is Status.GRADED
+    assert outcomes(report, "budget") == {outcome}
+    assert scores(report) == {"budget": 0, "attention": 10, "digits_cnn": 0, "claims_answer": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("import os; os._exit(0)", {Outcome.KERNEL_DIED}),
+        ("\n    while True: pass", {Outcome.PASSED, Outcome.TIMED_OUT}),
+    ],
+    ids=["exit", "endless loop"],
+)
+def test_a_function_that_hangs_or_kills_when_it_is_tested(
+    body: str, outcome: set[Outcome], graded: Callable[..., Graded]
+) -> None:
+    late = f"{RIGHT['budget']}\n\ndef gpu_hours(flops, peak, utilisation): {body}\n"
+    report = graded(fill({**RIGHT, "budget": late}), cell_seconds=15).report
+    assert outcomes(report, "budget") == outcome
+    assert scores(report)["attention"] == 10
+    assert scores(report)["budget"] == (8 if Outcome.PASSED in outcome else 0)
+
+
+def test_endless_output_is_cut_and_costs_its_exercise_only(graded: Callable[..., Graded]) -> None:
+    flood = f"{RIGHT['budget']}\nwhile True:\n    print('x' * 1000)\n"
+    done = graded(fill({**RIGHT, "budget": flood}), output_bytes=20_000, flood_bytes=10**6)
+    assert scores(done.report)["attention"] == 10
+    assert scores(done.report)["budget"] == 9  # its definitions came before the flood
+    (cell,) = (c for c in done.notebook.cells if grade_id(c) == "budget")
+    text = "".join(output.get("text", "") for output in cell.outputs)
+    assert len(text) < 25_000
+    assert "[cut: a cell may print 20,000 bytes]" in text
+
+
+def test_the_notebooks_deadline_ends_it(graded: Callable[..., Graded]) -> None:
+    notebook = fill(RIGHT)
+    loop = "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass"
+    notebook.cells.insert(3, new_code_cell(loop))
+    report = graded(notebook, cell_seconds=30, notebook_seconds=3).report
+    assert report.status is Status.GRADED
+    assert outcomes(report, "attention") == {Outcome.TIMED_OUT}
+    assert report.score == 0
+
+
+def test_what_a_submission_prints_on_the_way_is_kept(graded: Callable[..., Graded]) -> None:
+    notebook = fill(RIGHT)
+    notebook.cells.append(new_code_cell("print('the end', 6 * 7)"))
+    done = graded(notebook)
+    assert done.notebook.cells[-1].outputs[0].text == "the end 42\n"
+    assert {k: scores(done.report)[k] for k in FULL} == FULL
+
+
+def test_a_submission_cannot_leave_files_where_it_is_graded(
+    graded: Callable[..., Graded], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = fill({})
+    notebook.cells.append(new_code_cell("open('left.txt', 'w').write('x'); print('done')"))
+    assert graded(notebook).notebook.cells[-1].outputs[0].text == "done\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_mark_with_one_thread_and_two(graded: Callable[..., Graded]) -> None:
+    notebook = fill({"digits_cnn": answer("digits_cnn", "right_functional_api")})
+    one, two = (graded(notebook, threads=n).report for n in (1, 2))
+    assert scores(one) == scores(two)
+    assert scores(one)["digits_cnn"] == 9
+
+
+def test_a_report_survives_json(graded: Callable[..., Graded]) -> None:
+    import json
+
+    report = graded(fill({**RIGHT, "claims_answer": "One."})).report
+    assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+
+
+@pytest.mark.parametrize("student", ["jonas", "luis"])
+def test_bad_files_are_rejected_without_a_mark(student: str, graded: Callable[..., Graded]) -> None:
+    done = graded(students()[student]())
+    assert done.report.status is Status.REJECTED
+    assert re.search("no notebook", done.report.reason)
+    assert done.report.score is None
+    assert done.notebook is None
+
+
+def test_nothing_is_left_running_or_open(graded: Callable[..., Graded]) -> None:
+    """Ten submissions leave no process, no descriptor and no folder behind."""
+    import tempfile
+
+    def footprint() -> tuple[int, int, int]:
+        me = psutil.Process()
+        folders = len(list(Path(tempfile.gettempdir()).glob("autograder-*/work")))
+        return len(me.children(recursive=True)), me.num_fds(), folders
+
+    graded(release())
+    before = footprint()
+    for _ in range(10):
+        graded(fill({"budget": "import os\nos._exit(1)"}))
+    processes, descriptors, folders = footprint()
+    assert processes == before[0]
+    assert descriptors <= before[1] + 3
+    assert folders <= before[2] + (os.cpu_count() or 1)  # other tests' kernels
