@@ -110,6 +110,7 @@ def make_release(course: Course, assignment: Assignment, db_url: str) -> str:
         config = Config(loader.load_config())
         config.CourseDirectory.root = scratch
         config.CourseDirectory.db_url = db_url
+        config.Exchange.root = scratch  # nothing is exchanged, but nbgrader wants a folder
         api = _nbgrader(config)
         result = api.generate_assignment(assignment.name, force=True)
         if not result["success"]:

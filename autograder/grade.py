@@ -8,6 +8,7 @@ costs what depends on that cell: the notebook is replayed in a new kernel withou
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 import time
@@ -27,6 +28,8 @@ from autograder.results import ExerciseResult, Report, Status
 from autograder.submission import Rejected, Submission, is_untouched, parse, repair
 
 GRACE_SECONDS = 5
+_SILENT = logging.getLogger("autograder.silent")
+_SILENT.setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,15 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
         report.status, report.reason = Status.REJECTED, str(reason)
         return Graded(report, None)
     seconds = limits.cell_seconds or assignment.cell_seconds
-    blamed = asyncio.run(_execute(notebook, replace(limits, cell_seconds=seconds)))
+    run = _Run(notebook, replace(limits, cell_seconds=seconds))
+    asyncio.run(run.execute())
+    report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in run.notes.items()]
     for exercise in assignment.exercises:
         if exercise.test_id is None:
             untouched = is_untouched(assignment, notebook, exercise.id)
             score, checks = (0.0 if untouched else None), []
         else:
-            checks = _check_results(exercise, notebook, blamed)
+            checks = _check_results(exercise, notebook, run.blamed)
             score = float(sum(check.points for check in checks))
         report.exercises.append(
             ExerciseResult(exercise.id, exercise.title, score, exercise.points, checks)
@@ -110,65 +115,75 @@ def _check_results(
     ]
 
 
-async def _execute(notebook: NotebookNode, limits: Limits) -> dict[int, Outcome]:
-    """Runs the notebook's code cells in place, again and again until no cell ends the kernel.
+def _name(notebook: NotebookNode, index: int) -> str:
+    return grade_id(notebook.cells[index]) or f"added cell {index}"
 
-    Returns:
-        What became of the cells that were given up, by index.
+
+class _Run:
+    """Runs a notebook's code cells in place, again and again until no cell ends the kernel.
+
+    Attributes:
+        blamed: what became of the cells that were given up, by index.
+        notes: what happened to cells that were stopped, by index.
     """
-    deadline = time.monotonic() + limits.notebook_seconds
-    blamed: dict[int, Outcome] = {}
-    while True:
-        culprit = await _attempt(notebook, limits, blamed, deadline)
-        if culprit is None:
-            return blamed
-        index, outcome = culprit
-        blamed[index] = outcome
-        notebook.cells[index].outputs = [
-            nbformat.v4.new_output(
-                "error",
-                ename="Stopped",
-                evalue=str(outcome),
-                traceback=[f"This cell was stopped ({outcome}). The others ran without it."],
-            )
-        ]
-        if time.monotonic() > deadline:
-            for later, cell in enumerate(notebook.cells[index + 1 :], index + 1):
-                if cell.cell_type == "code":
-                    blamed[later], cell.outputs = Outcome.TIMED_OUT, []
-            return blamed
+
+    def __init__(self, notebook: NotebookNode, limits: Limits):
+        self.notebook = notebook
+        self.limits = limits
+        self.blamed: dict[int, Outcome] = {}
+        self.notes: dict[int, str] = {}
+        self.deadline = time.monotonic() + limits.notebook_seconds
+
+    async def execute(self) -> None:
+        while (culprit := await self._attempt()) is not None:
+            index, outcome = culprit
+            self._give_up(index, outcome, f"stopped ({outcome}); the notebook ran without it")
+            if time.monotonic() > self.deadline:
+                for later, cell in enumerate(self.notebook.cells[index + 1 :], index + 1):
+                    if cell.cell_type == "code":
+                        self._give_up(later, Outcome.TIMED_OUT, "not run: the time was used up")
+
+    def _give_up(self, index: int, outcome: Outcome, note: str) -> None:
+        self.blamed[index] = outcome
+        self.notes[index] = note
+        error = nbformat.v4.new_output(
+            "error", ename="Stopped", evalue=str(outcome), traceback=[f"This cell was {note}."]
+        )
+        self.notebook.cells[index].outputs = [error]
+
+    async def _attempt(self) -> tuple[int, Outcome] | None:
+        """One run in one kernel; the cell that ended the kernel and how, if one did."""
+        with tempfile.TemporaryDirectory(prefix="autograder-") as scratch:
+            client = _Client(self.notebook, self.limits, Path(scratch))
+            work = Path(scratch, "work")
+            work.mkdir()
+            await client.async_start_new_kernel(cwd=str(work), env=_environment(self.limits))
+            await client.async_start_new_kernel_client()
+            try:
+                for index, cell in enumerate(self.notebook.cells):
+                    if cell.cell_type != "code" or index in self.blamed or not cell.source.strip():
+                        continue
+                    left = self.deadline - time.monotonic()
+                    outcome = await client.run(index, cell, left)
+                    if outcome is not None:
+                        return index, outcome
+                return None
+            finally:
+                self.notes.update(client.notes)
+                await client.stop()
 
 
-async def _attempt(
-    notebook: NotebookNode, limits: Limits, skipped: dict[int, Outcome], deadline: float
-) -> tuple[int, Outcome] | None:
-    """One run in one kernel; the cell that ended the kernel and how, if one did."""
-    with tempfile.TemporaryDirectory(prefix="autograder-") as scratch:
-        client = _Client(notebook, limits, Path(scratch))
-        work = Path(scratch, "work")
-        work.mkdir()
-        environment = {
-            **os.environ,
-            SEED_VARIABLE: str(limits.seed),
-            "OMP_NUM_THREADS": str(limits.threads),
-            "TF_NUM_INTRAOP_THREADS": str(limits.threads),
-            "TF_NUM_INTEROP_THREADS": str(limits.threads),
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-            "NBGRADER_EXECUTION": "autograde",
-        }
-        await client.async_start_new_kernel(cwd=str(work), env=environment)
-        await client.async_start_new_kernel_client()
-        try:
-            for index, cell in enumerate(notebook.cells):
-                if cell.cell_type != "code" or index in skipped or not cell.source.strip():
-                    continue
-                seconds = min(limits.cell_seconds or 0, deadline - time.monotonic())
-                outcome = await client.run(index, cell, seconds)
-                if outcome is not None:
-                    return index, outcome
-            return None
-        finally:
-            await client.stop()
+def _environment(limits: Limits) -> dict[str, str]:
+    threads = str(limits.threads)
+    return {
+        **os.environ,
+        SEED_VARIABLE: str(limits.seed),
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "NBGRADER_EXECUTION": "autograde",
+    }
 
 
 class _Client(NotebookClient):
@@ -176,23 +191,35 @@ class _Client(NotebookClient):
 
     def __init__(self, notebook: NotebookNode, limits: Limits, folder: Path):
         super().__init__(notebook, km=warm_kernel_manager(folder), allow_errors=True, timeout=None)
+        self.log = _SILENT  # what it would log is in the report
         self.limits = limits
         self.raise_on_iopub_timeout = False
+        self.notes: dict[int, str] = {}
         self.printed = 0
         self.flooded = asyncio.Event()
 
-    async def run(self, index: int, cell: NotebookNode, seconds: float) -> Outcome | None:
-        """Runs one cell; the outcome if the kernel did not survive it."""
+    async def run(self, index: int, cell: NotebookNode, seconds_left: float) -> Outcome | None:
+        """Runs one cell; the outcome if the kernel did not survive it.
+
+        Args:
+            seconds_left: for this cell and all that follow.
+        """
+        assert self.km is not None
         self.printed = 0
         self.flooded.clear()
+        seconds = max(0.0, min(self.limits.cell_seconds or seconds_left, seconds_left))
         execution = asyncio.ensure_future(self.async_execute_cell(cell, index))
         flood = asyncio.ensure_future(self.flooded.wait())
         try:
             await asyncio.wait(
-                {execution, flood}, timeout=max(seconds, 0), return_when=asyncio.FIRST_COMPLETED
+                {execution, flood}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if not execution.done():
-                assert self.km is not None
+                self.notes[index] = (
+                    f"interrupted after it had printed {self.printed >> 20} MiB"
+                    if self.flooded.is_set()
+                    else f"interrupted after {seconds:.0f} s"
+                )
                 await self.km.interrupt_kernel()
                 await asyncio.wait({execution}, timeout=GRACE_SECONDS)
             if not execution.done():

@@ -7,6 +7,7 @@ feedback and export work as usual; marks given by hand are left alone.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook as NbgraderGradebook
 from nbgrader.api import MissingEntry
 from nbgrader.utils import parse_utc
+from sqlalchemy.exc import SAWarning
 
 from autograder.build import make_release, to_json, write_whole
 from autograder.course import Assignment, Course, grade_id, nbgrader_metadata
@@ -77,6 +79,12 @@ class Gradebook:
             submitted: the folder STUDENT/CHAPTER that was handed in; its timestamp.txt, if any,
                 says when.
         """
+        with warnings.catch_warnings():
+            # nbgrader adds its objects in an order that SQLAlchemy warns of; no harm comes of it.
+            warnings.simplefilter("ignore", SAWarning)
+            self._write(report, notebook, submitted)
+
+    def _write(self, report: Report, notebook: NotebookNode, submitted: Path) -> None:
         name, notebook_name = self.assignment.name, self.assignment.notebook_name
         autograded = self.folder / "autograded" / report.student / name
         write_whole(autograded / f"{notebook_name}.ipynb", to_json(notebook))

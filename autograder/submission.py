@@ -81,7 +81,8 @@ def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
     except UnicodeDecodeError:
         raise Rejected("the file is not text, so it is no notebook") from None
     except json.JSONDecodeError as error:
-        problem = "ends in the middle" if error.pos >= len(submission.data) - 2 else "is damaged"
+        whole = text.rstrip().endswith("}")
+        problem = "is damaged" if whole else "ends in the middle"
         raise Rejected(
             f"the file is no notebook: its JSON {problem} (line {error.lineno})"
         ) from None

@@ -67,7 +67,7 @@ def _middling() -> dict[str, str]:
     return {
         "budget": answer("budget", "wrong_no_biases"),
         "attention": answer("attention", "wrong_no_scale"),
-        "digits_cnn": answer("digits_cnn", "wrong_softmax_output"),
+        "digits_cnn": answer("digits_cnn", "wrong_softmax_at_the_end"),
     }
 
 

@@ -155,7 +155,7 @@ def other_notebook() -> bytes:
     [
         (b"", "empty"),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "not text"),
-        (b"%PDF-1.7", "is damaged"),
+        (b"{cells}", "is damaged"),
         (as_bytes(release())[:5000], "ends in the middle"),
         (as_bytes(release())[:-3], "ends in the middle"),
         (b"[1, 2]", "no cells"),

@@ -1,0 +1,358 @@
+"""The command line on a class: gradebook, files, exit codes, parity with stock nbgrader."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+from sample_class import CHAPTER, ROOT, WRITTEN, answer, fill, students
+from typer.testing import CliRunner
+
+from autograder import batch, cli
+from autograder.checks import MIME_TYPE
+from autograder.course import Assignment, grade_id
+
+RIGHT_BUDGET = answer("budget", "right_per_token_costs")
+
+
+def hand_in(folder: Path, names: Iterable[str]) -> Path:
+    """Puts the named students' work into folder/submitted."""
+    for name in names:
+        chapter = folder / "submitted" / name / CHAPTER
+        chapter.mkdir(parents=True)
+        (chapter / "concepts.ipynb").write_bytes(students()[name]())
+    return folder / "submitted"
+
+
+def quick(folder: Path, student: str, answers: dict[str, str]) -> None:
+    chapter = folder / "submitted" / student / CHAPTER
+    chapter.mkdir(parents=True, exist_ok=True)
+    (chapter / "concepts.ipynb").write_text(nbformat.writes(fill(answers)))
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Runs the command in this process, where the fork server is warm already."""
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def grade(folder: Path, *options: object) -> tuple[int, dict[str, dict]]:
+    out = folder / "out.json"
+    code, output = run(
+        "grade", CHAPTER, "--submitted", folder / "submitted", "--json", out, *options
+    )
+    assert out.exists(), output
+    return code, {record["student"]: record for record in json.loads(out.read_text())}
+
+
+def gradebook_scores(folder: Path) -> dict[tuple[str, str], float | None]:
+    """Automatic scores by student and grade id."""
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
+        return {
+            (submission.student_id, grade.name): grade.auto_score
+            for submission in book.assignment_submissions(CHAPTER)
+            for notebook in submission.notebooks
+            for grade in notebook.grades
+        }
+
+
+@pytest.fixture(autouse=True)
+def in_the_course(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def a_class(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, dict[str, dict]]:
+    """The whole sample class, graded once."""
+    folder = tmp_path_factory.mktemp("class")
+    hand_in(folder, students())
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        code, records = grade(folder, "--jobs", 2)
+    finally:
+        os.chdir(before)
+    return folder, code, records
+
+
+def test_every_student_gets_a_record(a_class: tuple[Path, int, dict[str, dict]]) -> None:
+    _, code, records = a_class
+    assert code == 0
+    assert {name: (r["status"], r["score"]) for name, r in records.items()} == {
+        "ada": ("graded", 28),
+        "bruno": ("graded", 27),
+        "chen": ("graded", 13),
+        "dilnoza": ("graded", 21),
+        "emeka": ("graded", 8),
+        "freya": ("graded", 0),
+        "goran": ("graded", 28),
+        "hiroko": ("graded", 19),
+        "ines": ("graded", 28),
+        "jonas": ("rejected", None),
+        "katya": ("graded", 28),
+        "luis": ("rejected", None),
+    }
+    assert "ends in the middle" in records["jonas"]["reason"]
+    assert "not text" in records["luis"]["reason"]
+    assert records["goran"]["repairs"] == ["attention: interrupted after 40 s"]
+    assert records["hiroko"]["repairs"] == [
+        "test_budget: stopped (kernel died); the notebook ran without it"
+    ]
+    assert "printed 16 MiB" in records["ines"]["repairs"][0]
+    assert [note.split(":")[0] for note in records["katya"]["repairs"]] == [
+        "test_budget",
+        "test_attention",
+        "test_digits_cnn",
+    ]
+    budget = records["hiroko"]["exercises"][0]
+    assert {check["outcome"] for check in budget["checks"]} == {"kernel died"}
+
+
+def test_the_gradebook_agrees_with_the_records(
+    a_class: tuple[Path, int, dict[str, dict]],
+) -> None:
+    folder, _, records = a_class
+    scores = gradebook_scores(folder)
+    expected = {
+        (student, exercise["id"] if not exercise["checks"] else f"test_{exercise['id']}"): exercise[
+            "score"
+        ]
+        for student, record in records.items()
+        for exercise in record["exercises"]
+    }
+    assert scores == expected
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
+        assert book.find_submission(CHAPTER, "ada").needs_manual_grade  # the written answer
+        assert not book.find_submission(CHAPTER, "freya").needs_manual_grade
+
+
+def test_autograded_notebooks_are_nbgraders(a_class: tuple[Path, int, dict[str, dict]]) -> None:
+    folder, _, records = a_class
+    for student, record in records.items():
+        path = folder / "autograded" / student / CHAPTER / "concepts.ipynb"
+        assert path.exists() == (record["status"] == "graded")
+        if path.exists():
+            notebook = nbformat.read(path, as_version=4)
+            nbformat.validate(notebook)
+            assert path.stat().st_size < 4 * 2**20
+
+
+def test_nbgrader_writes_feedback_from_them(
+    a_class: tuple[Path, int, dict[str, dict]], tmp_path: Path
+) -> None:
+    folder, *_ = a_class
+    for name in ("autograded", "gradebook.db"):
+        source = folder / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    subprocess.run(
+        [sys.executable, "-m", "nbgrader", "generate_feedback", CHAPTER, "--student=chen"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    page = (tmp_path / "feedback" / "chen" / CHAPTER / "concepts.html").read_text()
+    assert "Divide the scores by the square root" in page or "square root" in page
+
+
+def test_the_report_shows_the_class(a_class: tuple[Path, int, dict[str, dict]]) -> None:
+    folder, _, records = a_class
+    reports = folder / "reports" / CHAPTER
+    page = (reports / "index.html").read_text()
+    assert all(student in page for student in records)
+    with (reports / "grades.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert rows["chen"]["score"] == "13"
+    assert rows["luis"]["score"] == ""
+
+
+def test_a_second_run_grades_nothing_again(
+    a_class: tuple[Path, int, dict[str, dict]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, records = a_class
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("graded again")
+
+    monkeypatch.setattr(batch, "grade", refuse)
+    assert grade(folder) == (0, records)
+
+
+def test_only_what_changed_is_graded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
+    quick(tmp_path, "bruno", {})
+    assert grade(tmp_path)[1]["bruno"]["score"] == 0
+    quick(tmp_path, "bruno", {"budget": RIGHT_BUDGET})
+    seen = []
+    real = batch.grade
+    monkeypatch.setattr(
+        batch, "grade", lambda a, s, limits: seen.append(s.student) or real(a, s, limits)
+    )
+    records = grade(tmp_path)[1]
+    assert seen == ["bruno"]
+    assert [records[name]["score"] for name in ("ada", "bruno")] == [9, 9]
+    assert gradebook_scores(tmp_path)["bruno", "test_budget"] == 9
+    grade(tmp_path, "--force")
+    assert sorted(seen) == ["ada", "bruno", "bruno"]
+
+
+def test_without_a_gradebook_none_appears_and_a_later_run_fills_it(tmp_path: Path) -> None:
+    quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
+    assert grade(tmp_path, "--no-gradebook")[1]["ada"]["score"] == 9
+    assert not (tmp_path / "gradebook.db").exists()
+    assert not (tmp_path / "autograded").exists()
+    grade(tmp_path)
+    assert gradebook_scores(tmp_path)["ada", "test_budget"] == 9
+
+
+def test_a_mark_given_by_hand_survives_and_is_looked_at_again(tmp_path: Path) -> None:
+    quick(tmp_path, "ada", {"claims_answer": WRITTEN})
+    grade(tmp_path)
+    url = f"sqlite:///{tmp_path / 'gradebook.db'}"
+    with Gradebook(url) as book:
+        mark = book.find_grade("claims_answer", "concepts", CHAPTER, "ada")
+        mark.manual_score, mark.needs_manual_grade = 7, False
+        book.db.commit()
+    quick(tmp_path, "ada", {"claims_answer": WRITTEN, "budget": RIGHT_BUDGET})
+    grade(tmp_path)
+    with Gradebook(url) as book:
+        mark = book.find_grade("claims_answer", "concepts", CHAPTER, "ada")
+        assert (mark.manual_score, mark.needs_manual_grade) == (7, True)
+        assert book.find_submission(CHAPTER, "ada").score == 16
+
+
+def test_the_graders_own_fault_is_no_mark_and_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
+    quick(tmp_path, "bruno", {"budget": RIGHT_BUDGET})
+    real, calls = batch.grade, []
+
+    def faulty(assignment: Assignment, submission: object, limits: object) -> object:
+        calls.append(submission.student)
+        if submission.student == "bruno":
+            raise OSError("no space left on device")
+        return real(assignment, submission, limits)
+
+    monkeypatch.setattr(batch, "grade", faulty)
+    code, records = grade(tmp_path)
+    assert code == 1
+    assert calls.count("bruno") == 2
+    assert records["ada"]["score"] == 9
+    assert (records["bruno"]["status"], records["bruno"]["score"]) == ("failed", None)
+    assert "no space left on device" in records["bruno"]["reason"]
+    assert ("bruno", "test_budget") not in gradebook_scores(tmp_path)
+    monkeypatch.setattr(batch, "grade", real)
+    code, records = grade(tmp_path)  # a failure is not kept: the next run tries again
+    assert (code, records["bruno"]["score"]) == (0, 9)
+
+
+def test_only_the_students_asked_for(tmp_path: Path) -> None:
+    for name in ("ada", "bruno"):
+        quick(tmp_path, name, {})
+    assert list(grade(tmp_path, "--student", "bruno")[1]) == ["bruno"]
+
+
+def test_a_missing_notebook_is_rejected_and_the_reason_lists_what_is_there(tmp_path: Path) -> None:
+    chapter = tmp_path / "submitted" / "ada" / CHAPTER
+    chapter.mkdir(parents=True)
+    (chapter / "concepts (1).ipynb").write_text("{}")
+    record = grade(tmp_path)[1]["ada"]
+    assert record["status"] == "rejected"
+    assert record["reason"] == (
+        "concepts.ipynb was not handed in: the folder holds concepts (1).ipynb"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["grade", "ch99_nothing"], "there is no chapter 'ch99_nothing'; there are: ch01_concepts"),
+        (["grade", CHAPTER, "--submitted", "nowhere"], "there is no folder nowhere"),
+        (["grade", CHAPTER, "--jobs", "0"], "jobs"),
+        (["build", "ch99_nothing"], "there is no chapter"),
+        (["report", CHAPTER, "--submitted", "nowhere"], "there is no folder"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_with_a_sentence(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(cli.app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_an_unknown_student_is_wrong_usage(tmp_path: Path) -> None:
+    quick(tmp_path, "ada", {})
+    code, output = run("grade", CHAPTER, "--submitted", tmp_path / "submitted", "--student", "zoe")
+    assert code == 2
+    assert "no submission of ch01_concepts by zoe" in " ".join(output.replace("│", " ").split())
+
+
+def test_outside_a_course_is_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, output = run("build")
+    assert code == 2
+    assert "is not inside a course" in " ".join(output.replace("│", " ").split())
+
+
+def test_stock_nbgrader_gives_the_same_scores(tmp_path: Path) -> None:
+    """Honest submissions, graded by `nbgrader autograde` from cold and by `autograder grade`."""
+    honest = ["ada", "bruno", "chen", "emeka", "freya"]
+    ours, stock = tmp_path / "ours", tmp_path / "stock"
+    for folder in (ours, stock):
+        hand_in(folder, honest)
+        chapter = folder / "submitted" / "mixed" / CHAPTER
+        chapter.mkdir(parents=True)
+        mixed = fill(
+            {
+                "budget": answer("budget", "wrong_no_norms"),
+                "attention": answer("attention", "wrong_blind_row_is_nan"),
+                "digits_cnn": answer("digits_cnn", "wrong_no_scaling"),
+            }
+        )
+        (chapter / "concepts.ipynb").write_text(nbformat.writes(mixed))
+    grade(ours, "--jobs", 2)
+    shutil.copy(ROOT / "nbgrader_config.py", stock)
+    source = stock / "source" / CHAPTER
+    source.mkdir(parents=True)
+    nbformat.write(_assignment().source, source / "concepts.ipynb")
+    for command in ("generate_assignment", "autograde"):
+        done = subprocess.run(
+            [sys.executable, "-m", "nbgrader", command, CHAPTER],
+            cwd=stock,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert gradebook_scores(stock) == gradebook_scores(ours)
+    assert len(gradebook_scores(stock)) == 4 * 6
+
+
+def _assignment() -> Assignment:
+    from autograder.course import Course
+
+    return Course(ROOT).assignment(CHAPTER)
+
+
+def test_the_autograded_notebook_shows_each_check(
+    a_class: tuple[Path, int, dict[str, dict]],
+) -> None:
+    folder, _, records = a_class
+    path = folder / "autograded" / "chen" / CHAPTER / "concepts.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = (c for c in notebook.cells if grade_id(c) == "test_attention")
+    (table,) = (o for o in cell.outputs if MIME_TYPE in o.get("data", {}))
+    shown = table["data"][MIME_TYPE]["checks"]
+    (exercise,) = (e for e in records["chen"]["exercises"] if e["id"] == "attention")
+    assert shown == exercise["checks"]
