@@ -335,6 +335,8 @@ def _explain(
     own_file = function.__code__.co_filename
     if frames := _cell_frames(error.__traceback__, but_not=own_file):
         return _explain_students_error(error, frames[-1])
+    if isinstance(error, NameError):
+        return Outcome.ERROR, f"{error}. Did the exercise's cell run without an error?"
     text = _clip(str(error).strip(), MAX_MESSAGE)
     if isinstance(error, AssertionError):
         if hidden:

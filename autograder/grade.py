@@ -164,7 +164,7 @@ class _Run:
                     if cell.cell_type != "code" or index in self.blamed or not cell.source.strip():
                         continue
                     left = self.deadline - time.monotonic()
-                    outcome = await client.run(index, cell, left)
+                    outcome = Outcome.TIMED_OUT if left <= 0 else await client.run(index, cell, left)
                     if outcome is not None:
                         return index, outcome
                 return None
@@ -207,7 +207,7 @@ class _Client(NotebookClient):
         assert self.km is not None
         self.printed = 0
         self.flooded.clear()
-        seconds = max(0.0, min(self.limits.cell_seconds or seconds_left, seconds_left))
+        seconds = min(self.limits.cell_seconds or seconds_left, seconds_left)
         execution = asyncio.ensure_future(self.async_execute_cell(cell, index))
         flood = asyncio.ensure_future(self.flooded.wait())
         try:

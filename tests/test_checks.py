@@ -91,6 +91,12 @@ def test_importing_the_language_is_light() -> None:
             "MemoryError: no room\nat line 3 of the cell, in f: raise MemoryError('no room')",
         ),
         (
+            "pass",
+            "f()",
+            "error in your code",
+            "name 'f' is not defined. Did the exercise's cell run without an error?",
+        ),
+        (
             "def f(): return None",
             "f().shape",
             "failed",

@@ -33,10 +33,11 @@ def train(model, training, validation, epochs):
     loss, val_loss = [], []
     for epoch in range(epochs):
         order = np.random.permutation(len(x))
+        total = 0.0
         for batch in np.array_split(order, range(32, len(x), 32)):
-            mean_so_far = model.train_on_batch(x[batch], y[batch])
-        loss.append(np.float32(mean_so_far))
-        model.reset_metrics()
+            model.reset_metrics()
+            total += len(batch) * model.train_on_batch(x[batch], y[batch])
+        loss.append(np.float32(total / len(x)))
         val_loss.append(model.evaluate(*validation, batch_size=len(validation[0]), verbose=0))
     return dict(loss=loss, val_loss=val_loss)
 

@@ -1,5 +1,5 @@
 # Wrong: each part is rounded down, so the last images are in none
-# Fails: splits_and_scales, splits_without_leaks
+# Fails: splits_without_leaks
 def split_digits(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     n = len(images)
     order = np.random.default_rng(seed).permutation(n)
