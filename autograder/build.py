@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbgrader.apps import NbGraderAPI
@@ -24,6 +25,7 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.checks import SEED_VARIABLE
 from autograder.course import (
+    NOTEBOOK_METADATA,
     Assignment,
     Course,
     CourseError,
@@ -212,17 +214,21 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     Raises:
         nbclient.exceptions.CellExecutionError: if a cell fails.
     """
-    client = NotebookClient(
-        notebook,
-        timeout=EXECUTION_SECONDS,
-        record_timing=False,
-        coalesce_streams=True,
-        resources={"metadata": {"path": str(folder)}},
-    )
-    executed: NotebookNode = client.execute(env={**os.environ, SEED_VARIABLE: "0"})
-    metadata = dict(notebook.metadata)
-    metadata["language_info"] = {"name": "python"}
-    executed.metadata = nbformat.from_dict(metadata)
+    with tempfile.TemporaryDirectory() as scratch:
+        client = NotebookClient(
+            notebook,
+            # Unix sockets in a folder of our own: nothing to listen on a port.
+            km=AsyncKernelManager(transport="ipc", ip=f"{scratch}/kernel"),
+            timeout=EXECUTION_SECONDS,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(folder)}},
+        )
+        # The manager is ours, so it is for us to end the kernel.
+        executed: NotebookNode = client.execute(
+            env={**os.environ, SEED_VARIABLE: "0"}, cleanup_kc=True
+        )
+    executed.metadata = nbformat.from_dict({**notebook.metadata, **NOTEBOOK_METADATA})
     return executed
 
 

@@ -37,6 +37,7 @@ import html
 import io
 import linecache
 import os
+import pkgutil
 import random
 import sys
 import traceback
@@ -115,13 +116,20 @@ def probe(function: Callable[..., T], *args: Any) -> T:
 def forbidden(*names: str) -> Iterator[None]:
     """Makes the named functions raise `Forbidden` inside the block.
 
+    Names that the notebook has given to the same functions, as in `from math import sqrt as
+    root`, are covered.
+
     Args:
         names: dotted paths such as "torch.nn.functional.softmax".
     """
+    notebook = vars(sys.modules["__main__"])
     with ExitStack() as stack:
         for name in names:
+            function = pkgutil.resolve_name(name)
             error = Forbidden(f"this exercise asks you to do without {name}")
-            stack.enter_context(mock.patch(name, side_effect=error))
+            substitute = stack.enter_context(mock.patch(name, side_effect=error))
+            aliases = {key: substitute for key, value in notebook.items() if value is function}
+            stack.enter_context(mock.patch.dict(notebook, aliases))
         yield
 
 
@@ -151,6 +159,15 @@ def seed_everything(seed: int) -> None:
         torch.manual_seed(seed)
     if keras := sys.modules.get("keras"):
         keras.utils.set_random_seed(seed)
+
+
+class Score(float):
+    """Points as nbgrader reads them (a number in plain text) and people do (a sentence in HTML)."""
+
+    summary = ""
+
+    def _repr_html_(self) -> str:
+        return f"<b>{self.summary}</b>"
 
 
 @dataclass
@@ -209,9 +226,9 @@ class Checks:
         base = os.environ.get(SEED_VARIABLE, "0")
         return int.from_bytes(hashlib.sha256(f"{base}/{name}".encode()).digest()[:4], "big")
 
-    def score(self) -> float:
+    def score(self) -> Score:
         """Displays the table of checks and returns the points earned."""
-        offered = sum(result.max_points for result in self.results)
+        earned, offered = self._sums()
         if offered > self.points:
             raise ValueError(f"the checks are worth {offered} points, the cell {self.points}")
         from IPython.display import display
@@ -227,11 +244,17 @@ class Checks:
             },
             raw=True,
         )
-        return float(sum(result.points for result in self.results))
+        score = Score(earned)
+        score.summary = self._footer()
+        return score
+
+    def _sums(self) -> tuple[float, float]:
+        """Points earned and points that the checks are worth."""
+        earned = sum(result.points for result in self.results)
+        return earned, sum(result.max_points for result in self.results)
 
     def _footer(self) -> str:
-        earned = sum(result.points for result in self.results)
-        offered = sum(result.max_points for result in self.results)
+        earned, offered = self._sums()
         text = f"{earned:g} of {offered:g} points"
         if offered < self.points:
             text += f". Hidden checks decide on {self.points - offered:g} more."
@@ -269,9 +292,7 @@ class Checks:
             )
         return (
             '<table style="border-collapse:collapse;margin:4px 0;max-width:56em">'
-            f"{''.join(rows)}"
-            f'<tr style="background:transparent"><td colspan="3" '
-            f'style="{_CELL}border-bottom:0;font-weight:bold">{self._footer()}</td></tr></table>'
+            f"{''.join(rows)}</table>"
         )
 
 

@@ -157,14 +157,17 @@ class _Run:
             client = _Client(self.notebook, self.limits, Path(scratch))
             work = Path(scratch, "work")
             work.mkdir()
-            await client.async_start_new_kernel(cwd=str(work), env=_environment(self.limits))
+            environment = {**_environment(self.limits), "TMPDIR": scratch}
+            await client.async_start_new_kernel(cwd=str(work), env=environment)
             await client.async_start_new_kernel_client()
             try:
                 for index, cell in enumerate(self.notebook.cells):
                     if cell.cell_type != "code" or index in self.blamed or not cell.source.strip():
                         continue
                     left = self.deadline - time.monotonic()
-                    outcome = Outcome.TIMED_OUT if left <= 0 else await client.run(index, cell, left)
+                    if left <= 0:
+                        return index, Outcome.TIMED_OUT
+                    outcome = await client.run(index, cell, left)
                     if outcome is not None:
                         return index, outcome
                 return None

@@ -47,6 +47,7 @@ PRELOADED = (
     "keras",
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
+    "transformers.models.starcoder2.modeling_starcoder2",
 )
 START_SECONDS = 120
 _PR_SET_PDEATHSIG = 1
@@ -132,6 +133,7 @@ class _Server:
             os.chdir(request["cwd"])
             os.environ.clear()
             os.environ.update(request["env"])
+            tempfile.tempdir = None  # look at TMPDIR again
             _reseed()
             _limit_threads(int(request["env"].get("OMP_NUM_THREADS", "0")))
             _run_ipykernel(request["command"])

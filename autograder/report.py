@@ -274,8 +274,8 @@ def _attention(reports: Sequence[Report]) -> list[_Group]:
             lambda report: reason(report, Status.REJECTED),
         ),
         group(
-            "Repaired",
-            "Graded after the notebook was put right.",
+            "Repaired or interrupted",
+            "Graded after cells were put right or interrupted.",
             lambda report: "\n".join(report.repairs),
         ),
         group(

@@ -120,4 +120,4 @@ def test_the_reference_solutions_get_full_marks(
     seed: int, course: Course, assignment: Assignment, graded: Callable[..., Graded]
 ) -> None:
     report = graded(fill(exercise_cells(course.assignment(CHAPTER))), seed=seed, threads=2).report
-    assert report.score == report.max_score == 28
+    assert report.score == report.max_score == 33

@@ -134,8 +134,14 @@ def test_a_submission_cannot_leave_files_where_it_is_graded(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     notebook = fill({})
-    notebook.cells.append(new_code_cell("open('left.txt', 'w').write('x'); print('done')"))
-    assert graded(notebook).notebook.cells[-1].outputs[0].text == "done\n"
+    code = (
+        "import os, tempfile\nopen('left.txt', 'w').write('x')\n"
+        "print(tempfile.mkstemp()[1])\nprint(os.getcwd())"
+    )
+    notebook.cells.append(new_code_cell(code))
+    temporary, folder = graded(notebook).notebook.cells[-1].outputs[0].text.split()
+    assert not Path(temporary).parent.exists()
+    assert not Path(folder).exists()
     assert list(tmp_path.iterdir()) == []
 
 
