@@ -8,7 +8,6 @@ executed again only when that has changed.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import sys
@@ -20,7 +19,9 @@ import nbformat
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from nbgrader.apps import NbGraderAPI
+from nbgrader.converters import GenerateAssignment
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import capture_log
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.checks import SEED_VARIABLE
@@ -112,9 +113,11 @@ def make_release(course: Course, assignment: Assignment, db_url: str) -> str:
         config = Config(loader.load_config())
         config.CourseDirectory.root = scratch
         config.CourseDirectory.db_url = db_url
-        config.Exchange.root = scratch  # nothing is exchanged, but nbgrader wants a folder
-        api = _nbgrader(config)
-        result = api.generate_assignment(assignment.name, force=True)
+        config.CourseDirectory.assignment_id = assignment.name
+        _put_environment_on_path()
+        result = capture_log(
+            GenerateAssignment(coursedir=CourseDirectory(config=config), config=config, force=True)
+        )
         if not result["success"]:
             raise CourseError(f"{assignment.name}: nbgrader refuses the source:\n{result['log']}")
         made = Path(scratch, "release", assignment.name)
@@ -128,14 +131,11 @@ def make_release(course: Course, assignment: Assignment, db_url: str) -> str:
     return to_json(notebook)
 
 
-def _nbgrader(config: Config) -> NbGraderAPI:
-    # nbgrader calls alembic by name, which is found only if this environment is on PATH.
+def _put_environment_on_path() -> None:
+    """nbgrader calls alembic by name, which is found only if this environment is on PATH."""
     here = str(Path(sys.executable).parent)
     if here not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
-    api = NbGraderAPI(config=config)
-    api.log.setLevel(logging.ERROR)
-    return api
 
 
 def regions(source: str, *names: str) -> list[str]:

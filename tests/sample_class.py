@@ -58,7 +58,7 @@ def _fluent() -> dict[str, str]:
     return {
         "budget": answer("budget", "right_per_token_costs"),
         "attention": answer("attention", "right_loops"),
-        "digits_cnn": answer("digits_cnn", "wrong_no_shuffle"),
+        "digits_cnn": answer("digits_cnn", "wrong_default_learning_rate"),
         "claims_answer": WRITTEN,
     }
 
@@ -67,7 +67,7 @@ def _middling() -> dict[str, str]:
     return {
         "budget": answer("budget", "wrong_no_biases"),
         "attention": answer("attention", "wrong_no_scale"),
-        "digits_cnn": answer("digits_cnn", "wrong_softmax_at_the_end"),
+        "digits_cnn": answer("digits_cnn", "wrong_softmax_and_loss_of_probabilities"),
     }
 
 

@@ -317,7 +317,7 @@ def test_stock_nbgrader_gives_the_same_scores(tmp_path: Path) -> None:
             {
                 "budget": answer("budget", "wrong_no_norms"),
                 "attention": answer("attention", "wrong_blind_row_is_nan"),
-                "digits_cnn": answer("digits_cnn", "wrong_no_scaling"),
+                "digits_cnn": answer("digits_cnn", "wrong_no_validation"),
             }
         )
         (chapter / "concepts.ipynb").write_text(nbformat.writes(mixed))

@@ -132,7 +132,7 @@ def test_a_solution_that_leaks_into_the_text_stops_the_build(
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("check = Checks(points=9)\n\n\n@check(points=1,", "@check(points=2,", "do not add up"),
+        ('@check(points=1, hint="Compare', '@check(points=2, hint="Compare', "do not add up"),
         ('    """GPT-2 small has 124,439,808 parameters."""\n', "", "without title or hint"),
         ('"grade_id": "test_budget"', '"grade_id": "tests_of_budget"', "must be called test_X"),
         ('# %% tags=["demo"]\n# name:', "# %%\n# name:", "neither locked set-up"),

@@ -754,7 +754,7 @@ plt.show()
 # Four properties decide whether an implementation survives in a real model:
 #
 # 1. **Any leading dimensions.** `(T, d)`, `(batch, T, d)` and `(batch, heads, T, d)` all work.
-# 2. **Any dtype.** The result has the dtype of the inputs, also for `float16`, `bfloat16` and `float64`.
+# 2. **Any dtype.** The result has the dtype of the inputs and its precision: `float16` and `bfloat16` work, `float64` is not rounded to `float32`.
 # 3. **No overflow.** In `float32`, scores of $\pm 10^4$ give finite weights.
 # 4. **No NaN.** As long as the inputs are finite, so are the results. A query that may look at nothing gets weights and output of exactly zero, and
 #    gradients stay finite. (A naive softmax gives $0/0$ here, and one NaN spreads through the network.)
@@ -766,9 +766,9 @@ plt.show()
 #
 # <details><summary>Hint 2: a row without any allowed key</summary>
 #
-# With $-\infty$ in every place the softmax of that row is NaN, and `torch.where` afterwards repairs the
-# output but not the gradient: $0 \cdot \mathrm{NaN}$ is NaN. One way out: use the most negative *finite* number of the
-# dtype (`torch.finfo`) instead of $-\infty$, and multiply the weights by the mask afterwards.
+# With $-\infty$ in every place, the softmax of that row is 0/0 = NaN. If you replace the NaN afterwards, look at the gradient,
+# too: $0 \cdot \mathrm{NaN}$ is NaN, and one may survive there. A way around it: use the most negative *finite* number of
+# the dtype (`torch.finfo`) instead of $-\infty$, and multiply the weights by the mask afterwards.
 # Check that this changes nothing in rows that do have an allowed key.
 # </details>
 #
@@ -1343,7 +1343,7 @@ def split_digits(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[tup
 
     Returns:
         ((x_train, y_train), (x_validation, y_validation), (x_test, y_test)) with 60 %, 20 % and
-        20 % of the images (rounded to within one image). Each x is float32 of shape (m, 8, 8, 1)
+        20 % of the images, each within two images of that. Each x is float32 of shape (m, 8, 8, 1)
         with values from 0 to 1, each y holds the m labels.
     """
     ### BEGIN SOLUTION
@@ -1387,7 +1387,8 @@ def train(
     not influence the weights.
 
     Returns:
-        A dict with (at least) the keys "loss" and "val_loss", each a list with one number per epoch.
+        A dict with (at least) the keys "loss" and "val_loss", each a list with one mean cross-entropy per
+        epoch: "loss" on the training data, during or after the epoch, "val_loss" on the validation data after it.
     """
     ### BEGIN SOLUTION
     model.compile(

@@ -27,14 +27,7 @@ def train(
     validation: tuple[np.ndarray, np.ndarray],
     epochs: int,
 ) -> dict[str, list[float]]:
-    model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate=3e-3),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    history = model.fit(
-        training[0], training[1], validation_data=validation, batch_size=32, epochs=epochs, verbose=0
-    )
-    return history.history
+    raise NotImplementedError
 
 
 def accuracy(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
