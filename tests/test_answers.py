@@ -65,7 +65,7 @@ def test_there_are_enough_answers_and_each_names_real_checks(
         assert answer.must_fail <= checks, answer.name
 
 
-def test_every_check_is_the_only_reason_to_reject_or_at_least_rejects_something(
+def test_every_check_rejects_some_wrong_answer(
     assignment: Assignment,
 ) -> None:
     """A check that no wrong answer must lose proves nothing."""
