@@ -21,7 +21,7 @@ RIGHT = {
     "budget": answer("budget", "right_per_token_costs"),
     "attention": answer("attention", "right_einsum"),
 }
-FULL = {"budget": 9.0, "attention": 10.0}
+FULL = {"budget": 10.0, "attention": 13.0}
 
 
 def scores(report: Report) -> dict[str, float | None]:
@@ -44,19 +44,19 @@ def test_the_untouched_release_is_not_attempted_throughout(graded: Callable[...,
 def test_a_written_answer_waits_for_a_person(graded: Callable[..., Graded]) -> None:
     report = graded(fill({"claims_answer": "One."})).report
     assert scores(report)["claims_answer"] is None
-    assert (report.score, report.max_score) == (0, 28)
+    assert (report.score, report.max_score) == (0, 33)
 
 
 def test_exercises_do_not_depend_on_each_other(graded: Callable[..., Graded]) -> None:
     wrong = {"budget": answer("budget", "wrong_no_biases"), "attention": RIGHT["attention"]}
     report = graded(fill(wrong)).report
-    assert scores(report)["attention"] == 10
-    assert 0 < scores(report)["budget"] < 9
+    assert scores(report)["attention"] == FULL["attention"]
+    assert 0 < scores(report)["budget"] < FULL["budget"]
 
 
 def test_a_syntax_error_costs_its_exercise_only(graded: Callable[..., Graded]) -> None:
     report = graded(fill({**RIGHT, "budget": "def parameter_count(config)\n    return 1"})).report
-    assert scores(report) == {"budget": 0, "attention": 10, "digits_cnn": 0, "claims_answer": 0}
+    assert scores(report) == {"budget": 0, "attention": 13, "digits_cnn": 0, "claims_answer": 0}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_cell_that_hangs_or_kills_costs_its_exercise_only(
     report = graded(fill({**RIGHT, "budget": bad}), cell_seconds=15).report
     assert report.status is Status.GRADED
     assert outcomes(report, "budget") == {outcome}
-    assert scores(report) == {"budget": 0, "attention": 10, "digits_cnn": 0, "claims_answer": 0}
+    assert scores(report) == {"budget": 0, "attention": 13, "digits_cnn": 0, "claims_answer": 0}
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,17 @@ def test_a_function_that_hangs_or_kills_when_it_is_tested(
     late = f"{RIGHT['budget']}\n\ndef gpu_hours(flops, peak, utilisation): {body}\n"
     report = graded(fill({**RIGHT, "budget": late}), cell_seconds=15).report
     assert outcomes(report, "budget") == outcome
-    assert scores(report)["attention"] == 10
-    assert scores(report)["budget"] == (8 if Outcome.PASSED in outcome else 0)
+    assert scores(report)["attention"] == FULL["attention"]
+    assert scores(report)["budget"] == (
+        2 if Outcome.PASSED in outcome else 0  # two checks come before the first that calls it
+    )
 
 
 def test_endless_output_is_cut_and_costs_its_exercise_only(graded: Callable[..., Graded]) -> None:
     flood = f"{RIGHT['budget']}\nwhile True:\n    print('x' * 1000)\n"
     done = graded(fill({**RIGHT, "budget": flood}), output_bytes=20_000, flood_bytes=10**6)
-    assert scores(done.report)["attention"] == 10
-    assert scores(done.report)["budget"] == 9  # its definitions came before the flood
+    assert scores(done.report)["attention"] == FULL["attention"]
+    assert scores(done.report)["budget"] == FULL["budget"]  # its definitions came before the flood
     (cell,) = (c for c in done.notebook.cells if grade_id(c) == "budget")
     text = "".join(output.get("text", "") for output in cell.outputs)
     assert len(text) < 25_000
@@ -149,7 +151,7 @@ def test_the_same_mark_with_one_thread_and_two(graded: Callable[..., Graded]) ->
     notebook = fill({"digits_cnn": answer("digits_cnn", "right_functional_api")})
     one, two = (graded(notebook, threads=n).report for n in (1, 2))
     assert scores(one) == scores(two)
-    assert scores(one)["digits_cnn"] == 9
+    assert scores(one)["digits_cnn"] == 10
 
 
 def test_a_report_survives_json(graded: Callable[..., Graded]) -> None:

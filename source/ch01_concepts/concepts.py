@@ -1140,7 +1140,7 @@ def layer_agrees_with_torch():
         with torch.no_grad():
             truth, truth_weights = layer(query, key, value, average_attn_weights=False)
         output, weights = multi_head(state, n_heads, query, key, value)
-        where = f"with {n_heads} heads, {t_q} queries and {t_k} keys"
+        where = f"with n_heads={n_heads}, {t_q} queries and {t_k} keys"
         if not is_close(weights, truth_weights):
             fail(f"The weights are wrong {where}: look at split_heads and at what is projected.")
         if not is_close(output, truth):
