@@ -1,5 +1,5 @@
 # Wrong: the layer ignores its mask
-# Fails: layer_masks_each_sequence
+# Fails: layer_masks_each_sequence, layer_is_causal
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
