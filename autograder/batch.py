@@ -82,20 +82,19 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
     ]
     done: dict[str, Report] = {}
     todo = []
-    for submission in submissions:
-        recorded = None if force else _recorded(members, assignment, limits, submission, gradebook)
-        if recorded is None:
-            todo.append(submission)
-        else:
-            done[submission.student] = recorded
-    on_total(len(todo))
-    if not todo:
-        return [done[submission.student] for submission in submissions]
-
     with ExitStack() as stack:
         book = None
-        if gradebook:
+        if gradebook and submissions:
             book = stack.enter_context(Gradebook(course, assignment, members.folder))
+        for submission in submissions:
+            recorded = None
+            if not force:
+                recorded = _recorded(members, assignment, limits, submission, book)
+            if recorded is None:
+                todo.append(submission)
+            else:
+                done[submission.student] = recorded
+        on_total(len(todo))
         record = _Recorder(assignment, members, limits, book, done, on_report)
         again: list[Submission] = []
         with ThreadPoolExecutor(max_workers=jobs) as pool:
@@ -103,13 +102,17 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
                 pool.submit(grade, assignment, submission, limits): submission
                 for submission in todo
             }
-            for future in as_completed(futures):
-                submission = futures.pop(future)
-                try:
-                    record(submission, future.result())
-                except Exception as error:
-                    log.warning("%s: %r; will be tried again", submission.student, error)
-                    again.append(submission)
+            try:
+                for future in as_completed(futures):
+                    submission = futures.pop(future)
+                    try:
+                        record(submission, future.result())
+                    except Exception as error:
+                        log.warning("%s: %r; will be tried again", submission.student, error)
+                        again.append(submission)
+            except BaseException:  # Ctrl-C: do not start what is still waiting
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         for submission in again:  # once more, alone: the machine may have been short of something
             try:
                 record(submission, grade(assignment, submission, limits))
@@ -138,6 +141,8 @@ class _Recorder:
         if self.book is not None and graded.notebook is not None:
             submitted = self.members.submitted / report.student / name
             self.book.write(report, graded.notebook, submitted)
+        elif self.book is not None and self.book.has(report.student):
+            report.reason += "; the gradebook keeps the marks of an earlier submission"
         record = {
             "fingerprint": _fingerprint(self.assignment, self.limits, submission),
             "in_gradebook": self.book is not None,
@@ -159,17 +164,22 @@ def _recorded(
     assignment: Assignment,
     limits: Limits,
     submission: Submission,
-    gradebook: bool,
+    book: Gradebook | None,
 ) -> Report | None:
     """The report on this very submission, if there is one that can be used again."""
     path = members.record_path(assignment.name, submission.student)
-    if not path.exists() or (gradebook and not (members.folder / "gradebook.db").exists()):
+    if not path.exists():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    report = Report.from_dict(record["report"])
-    usable = (
-        record["fingerprint"] == _fingerprint(assignment, limits, submission)
-        and (record["in_gradebook"] or not gradebook)
-        and report.status is not Status.FAILED
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["fingerprint"] != _fingerprint(assignment, limits, submission):
+            return None
+        report = Report.from_dict(record["report"])
+    except (ValueError, KeyError, TypeError):  # damaged, or of another version
+        return None
+    entered = (
+        book is None
+        or report.status is Status.REJECTED
+        or (record["in_gradebook"] and book.has(report.student))
     )
-    return report if usable else None
+    return report if entered and report.status is not Status.FAILED else None

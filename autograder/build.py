@@ -43,7 +43,7 @@ def write_whole(path: Path, text: str) -> None:
     """Writes a file so that it appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".", suffix=path.suffix, delete=False, encoding="utf-8"
+        "w", dir=path.parent, prefix=".", suffix=".tmp", delete=False, encoding="utf-8"
     ) as file:
         file.write(text)
     os.chmod(file.name, 0o644)
@@ -67,6 +67,20 @@ def build(course: Course, name: str, log: Callable[[str], None]) -> None:
         return
     log(f"{name}: executing notebooks/{solved.name} …")
     write_whole(solved, to_json(execute(make_solved(assignment), course.root)))
+
+
+def orphans(course: Course) -> list[str]:
+    """Notebooks in release/ and notebooks/ that no chapter makes."""
+    made = set()
+    for name in course.chapters:
+        assignment = course.assignment(name)
+        made |= {_release_path(course, assignment), solved_path(course, assignment)}
+    found = [p for folder in ("release", "notebooks") for p in course.root.glob(f"{folder}/**/*")]
+    return [
+        f"{path.relative_to(course.root)} belongs to no chapter"
+        for path in sorted(found)
+        if path.is_file() and path not in made and ".ipynb_checkpoints" not in path.parts
+    ]
 
 
 def check(course: Course, name: str) -> list[str]:

@@ -209,7 +209,7 @@ class Checks:
             except KeyboardInterrupt:  # the stop button, or the grader's deadline
                 self._stopped = True
                 result.outcome, result.message = Outcome.TIMED_OUT, "Stopped while this check ran."
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 result.outcome, result.message = _explain(error, function, result.hidden)
             result.printed = _clip(printed.getvalue())
             return function
@@ -348,7 +348,7 @@ def _cell_frames(trace: TracebackType | None, but_not: str) -> list[traceback.Fr
 
 
 def _explain(
-    error: Exception, function: Callable[..., object], hidden: bool
+    error: Exception | SystemExit, function: Callable[..., object], hidden: bool
 ) -> tuple[Outcome, str]:
     """Whose fault an exception in a check is, and what the student may read about it."""
     if isinstance(error, Failed):
@@ -372,7 +372,9 @@ def _explain(
     return Outcome.FAILED, f"Your answer could not be used ({type(error).__name__}). {text}".strip()
 
 
-def _explain_students_error(error: Exception, frame: traceback.FrameSummary) -> tuple[Outcome, str]:
+def _explain_students_error(
+    error: Exception | SystemExit, frame: traceback.FrameSummary
+) -> tuple[Outcome, str]:
     line = frame.line or ""
     if isinstance(error, NotImplementedError) and line.startswith("raise NotImplementedError"):
         return Outcome.NOT_ATTEMPTED, ""

@@ -65,6 +65,7 @@ def build(
         course = Course.find(Path.cwd())
         if check:
             stale = [s for name in chapters or course.chapters for s in builder.check(course, name)]
+            stale += builder.orphans(course)
             for line in stale:
                 print(f"stale: {line}")
             if stale:
@@ -93,7 +94,7 @@ def grade(  # noqa: PLR0913  (one parameter an option)
     ] = False,
 ) -> None:
     """Grade submissions of CHAPTER into nbgrader's gradebook, and write the class report."""
-    logging.basicConfig(format="%(message)s", level=logging.ERROR)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     with _errors():
         course = Course.find(Path.cwd())
         assignment = course.assignment(chapter)

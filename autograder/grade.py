@@ -105,10 +105,12 @@ def _check_results(
     for output in cell.outputs:
         if MIME_TYPE in output.get("data", {}):
             return [CheckResult.from_dict(c) for c in output["data"][MIME_TYPE]["checks"]]
+    errors = [output for output in cell.outputs if output.output_type == "error"]
+    if not errors:
+        raise RuntimeError(f"{exercise.test_id} ran, but its table of checks did not arrive")
     outcome, message = blamed.get(index, Outcome.ERROR), ""
-    for output in cell.outputs:
-        if output.output_type == "error" and index not in blamed:
-            message = f"The test cell stopped with {output.ename}: {output.evalue}"
+    if index not in blamed:
+        message = f"The test cell stopped with {errors[0].ename}: {errors[0].evalue}"
     return [
         CheckResult(spec.name, spec.title, spec.hidden, outcome, 0, spec.points, message, spec.hint)
         for spec in exercise.checks
@@ -135,13 +137,20 @@ class _Run:
         self.deadline = time.monotonic() + limits.notebook_seconds
 
     async def execute(self) -> None:
+        suspects: set[int] = set()
+        reached = 0  # cells before this one have the outputs of some attempt
         while (culprit := await self._attempt()) is not None:
             index, outcome = culprit
-            self._give_up(index, outcome, f"stopped ({outcome}); the notebook ran without it")
             if time.monotonic() > self.deadline:
-                for later, cell in enumerate(self.notebook.cells[index + 1 :], index + 1):
-                    if cell.cell_type == "code":
+                for later in range(max(index, reached), len(self.notebook.cells)):
+                    if self.notebook.cells[later].cell_type == "code":
                         self._give_up(later, Outcome.TIMED_OUT, "not run: the time was used up")
+                return
+            reached = max(reached, index)
+            if outcome is Outcome.KERNEL_DIED and index not in suspects:
+                suspects.add(index)  # the machine may have killed it: blamed if it happens again
+                continue
+            self._give_up(index, outcome, f"stopped ({outcome}); the notebook ran without it")
 
     def _give_up(self, index: int, outcome: Outcome, note: str) -> None:
         self.blamed[index] = outcome
@@ -153,11 +162,18 @@ class _Run:
 
     async def _attempt(self) -> tuple[int, Outcome] | None:
         """One run in one kernel; the cell that ended the kernel and how, if one did."""
-        with tempfile.TemporaryDirectory(prefix="autograder-") as scratch:
+        with tempfile.TemporaryDirectory(
+            prefix="autograder-",
+            ignore_cleanup_errors=True,  # something left running may still write there
+        ) as scratch:
             client = _Client(self.notebook, self.limits, Path(scratch))
             work = Path(scratch, "work")
             work.mkdir()
-            environment = {**_environment(self.limits), "TMPDIR": scratch}
+            environment = {
+                **_environment(self.limits),
+                "TMPDIR": scratch,
+                "IPYTHONDIR": f"{scratch}/ipython",  # no start-up files of the grader's user
+            }
             await client.async_start_new_kernel(cwd=str(work), env=environment)
             await client.async_start_new_kernel_client()
             try:
@@ -167,6 +183,7 @@ class _Run:
                     left = self.deadline - time.monotonic()
                     if left <= 0:
                         return index, Outcome.TIMED_OUT
+                    self.notes.pop(index, None)  # of an earlier attempt
                     outcome = await client.run(index, cell, left)
                     if outcome is not None:
                         return index, outcome
@@ -197,6 +214,7 @@ class _Client(NotebookClient):
         self.log = _SILENT  # what it would log is in the report
         self.limits = limits
         self.raise_on_iopub_timeout = False
+        self.iopub_timeout = 30  # seconds for outputs still on their way when a cell has ended
         self.notes: dict[int, str] = {}
         self.printed = 0
         self.flooded = asyncio.Event()

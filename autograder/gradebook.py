@@ -82,7 +82,19 @@ class Gradebook:
         with warnings.catch_warnings():
             # nbgrader adds its objects in an order that SQLAlchemy warns of; no harm comes of it.
             warnings.simplefilter("ignore", SAWarning)
-            self._write(report, notebook, submitted)
+            try:
+                self._write(report, notebook, submitted)
+            except BaseException:
+                self._book.db.rollback()
+                raise
+
+    def has(self, student: str) -> bool:
+        """Whether there are marks of this student."""
+        try:
+            self._book.find_submission(self.assignment.name, student)
+        except MissingEntry:
+            return False
+        return True
 
     def _write(self, report: Report, notebook: NotebookNode, submitted: Path) -> None:
         name, notebook_name = self.assignment.name, self.assignment.notebook_name
@@ -95,7 +107,8 @@ class Gradebook:
         if timestamp.is_file():
             text = timestamp.read_text().strip()
             write_whole(autograded / "timestamp.txt", text)
-            when["timestamp"] = parse_utc(text)
+            if text:
+                when["timestamp"] = parse_utc(text)
         book.update_or_create_submission(name, report.student, **when)
         scores = {exercise.id: exercise for exercise in report.exercises}
         for cell in notebook.cells:

@@ -112,7 +112,10 @@ class _Server:
             self.selector.register(connection, selectors.EVENT_READ, pid)
         except (OSError, ValueError) as error:
             print(f"fork server: {error}", file=sys.stderr)
-            connection.close()
+            if connection in self.kernels.values():
+                _kill_group(pid)  # its connection is closed when it is reaped
+            else:
+                connection.close()
 
     def _become_kernel(self, connection: socket.socket, request: dict[str, Any]) -> None:
         """In the child: everything up to ipykernel's main loop; never returns."""
@@ -152,7 +155,7 @@ class _Server:
                 with contextlib.suppress(OSError):
                     connection.sendall(json.dumps({"exit": code}).encode() + b"\n")
                 _kill_group(pid)  # what the kernel left behind in its group
-                with contextlib.suppress(KeyError):  # the client hung up before
+                with contextlib.suppress(KeyError, ValueError):  # it hung up before
                     self.selector.unregister(connection)
                 connection.close()
 
@@ -192,7 +195,10 @@ def _limit_threads(number: int) -> None:
 
 def _run_ipykernel(command: list[str]) -> None:
     from ipykernel.kernelapp import IPKernelApp
+    from ipykernel.zmqshell import ZMQInteractiveShell
 
+    # exit() and quit() end a kernel a moment later, in the middle of some other cell.
+    ZMQInteractiveShell.ask_exit = lambda self: None
     arguments = command[command.index("ipykernel_launcher") + 1 :]
     sys.argv = [command[0], *arguments]
     if sys.path[0] != "":

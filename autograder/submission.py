@@ -50,15 +50,22 @@ def find_submissions(folder: Path, assignment: Assignment) -> list[Submission]:
         chapter = student / assignment.name
         if not chapter.is_dir() or student.name.startswith("."):
             continue
-        file = chapter / f"{assignment.notebook_name}.ipynb"
-        if file.is_symlink() or not file.is_file():
-            others = sorted(path.name for path in chapter.iterdir() if path.is_file())
-            listed = f"the folder holds {', '.join(others)}" if others else "the folder is empty"
-            found.append(Submission(student.name, b"", f"{file.name} was not handed in: {listed}"))
-            continue
-        with file.open("rb") as stream:
-            found.append(Submission(student.name, stream.read(MAX_BYTES + 1)))
+        try:
+            found.append(_read(student.name, chapter, f"{assignment.notebook_name}.ipynb"))
+        except OSError as error:
+            reason = f"the hand-in could not be read: {error.strerror}"
+            found.append(Submission(student.name, b"", reason))
     return found
+
+
+def _read(student: str, chapter: Path, name: str) -> Submission:
+    file = chapter / name
+    if file.is_symlink() or not file.is_file():
+        others = sorted(path.name for path in chapter.iterdir() if path.is_file())
+        listed = f"the folder holds {', '.join(others)}" if others else "the folder is empty"
+        return Submission(student, b"", f"{name} was not handed in: {listed}")
+    with file.open("rb") as stream:
+        return Submission(student, stream.read(MAX_BYTES + 1))
 
 
 def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
@@ -86,14 +93,17 @@ def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
         raise Rejected(
             f"the file is no notebook: its JSON {problem} (line {error.lineno})"
         ) from None
+    except ValueError:
+        raise Rejected("the file is no notebook: it holds a number that cannot be read") from None
     except RecursionError:
         raise Rejected("the file is no notebook: its JSON is nested too deeply") from None
     if not isinstance(content, dict) or not content.keys() & {"cells", "worksheets"}:
         raise Rejected("the file is JSON, but no notebook: it has no cells")
     try:
         notebook = nbformat.reads(text, as_version=4)
+        _forget_outputs(notebook)
         _, notebook = nbformat.validator.normalize(notebook)  # missing and duplicate cell ids
-        nbformat.validate(notebook)
+        nbformat.validate(notebook, relax_add_props=True)
     except Exception as error:  # nbformat raises whatever its converters run into
         reason = str(error).strip().splitlines()
         raise Rejected(
@@ -108,6 +118,17 @@ def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
     return notebook
 
 
+def _forget_outputs(notebook: NotebookNode) -> None:
+    """Drops what grading does not read, and what Jupyter does not mind being odd in."""
+    notebook.nbformat_minor = 5
+    for cell in notebook.cells:
+        for key in ("outputs", "execution_count", "attachments"):
+            cell.pop(key, None)
+        cell.setdefault("metadata", NotebookNode())
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
+
+
 def repair(assignment: Assignment, submitted: NotebookNode) -> tuple[NotebookNode, list[str]]:
     """The notebook to execute, and notes on what had to be changed.
 
@@ -116,7 +137,6 @@ def repair(assignment: Assignment, submitted: NotebookNode) -> tuple[NotebookNod
         submitted: as `parse` returns it.
     """
     master = {str(grade_id(cell)): cell for cell in assignment.assigned.cells if grade_id(cell)}
-    lesson = {cell.source for cell in assignment.assigned.cells if not grade_id(cell)}
     demos = {cell.source for cell in assignment.assigned.cells if is_demo(cell)}
     notes: list[str] = []
 
@@ -133,10 +153,11 @@ def repair(assignment: Assignment, submitted: NotebookNode) -> tuple[NotebookNod
             anchor = identifier
         elif identifier in master and not _is_answer(master[identifier]):
             notes.append(f"{identifier}: a copy of this locked cell was removed")
+        elif identifier in master and answers[identifier].source == master[identifier].source:
+            answers[identifier] = cell
+            notes.append(f"{identifier}: of two copies, the one that was filled in counts")
         elif cell.source in demos:
             continue
-        elif cell.cell_type != "code" and cell.source in lesson:
-            additions.setdefault(anchor, []).append(_plain(cell))
         else:
             if identifier in master:
                 notes.append(f"{identifier}: a second copy was kept as an ordinary cell")
@@ -147,12 +168,19 @@ def repair(assignment: Assignment, submitted: NotebookNode) -> tuple[NotebookNod
         moved = next(a for a, b in zip(order, expected, strict=True) if a != b)
         notes.append(f"{moved}: cells were put back into the chapter's order")
 
-    cells = list(additions.get(None, []))
+    cells: list[NotebookNode] = []
+    added = list(additions.get(None, []))
     for identifier, own in master.items():
-        cell, note = _restored(own, answers.get(identifier), assignment)
+        cell, note = _restored(own, answers.get(identifier))
         if note:
             notes.append(f"{identifier}: {note}")
-        cells += [cell, *additions.get(identifier, [])]
+        # A stub that is put back goes before what the student may have written in its place.
+        if identifier in answers or not _is_answer(own):
+            cells += added
+            added = []
+        cells.append(cell)
+        added += additions.get(identifier, [])
+    cells += added
     repaired = nbformat.from_dict({**assignment.assigned, "cells": cells})
     for index, cell in enumerate(repaired.cells):
         cell.id = grade_id(cell) or f"student-{index}"
@@ -169,9 +197,7 @@ def _plain(cell: NotebookNode) -> NotebookNode:
     return make.get(cell.cell_type, nbformat.v4.new_markdown_cell)(cell.source)
 
 
-def _restored(
-    own: NotebookNode, submitted: NotebookNode | None, assignment: Assignment
-) -> tuple[NotebookNode, str]:
+def _restored(own: NotebookNode, submitted: NotebookNode | None) -> tuple[NotebookNode, str]:
     """The assignment's cell with the student's answer in it, and what had to be changed."""
     cell = nbformat.from_dict(own)
     if submitted is None:

@@ -216,6 +216,43 @@ def test_without_a_gradebook_none_appears_and_a_later_run_fills_it(tmp_path: Pat
     assert gradebook_scores(tmp_path)["ada", "test_budget"] == 10
 
 
+def test_a_gradebook_that_was_made_anew_is_filled_again(tmp_path: Path) -> None:
+    quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
+    quick(tmp_path, "bruno", {})
+    grade(tmp_path, "--student", "ada")
+    (tmp_path / "gradebook.db").unlink()
+    grade(tmp_path, "--student", "bruno")
+    assert ("ada", "test_budget") not in gradebook_scores(tmp_path)
+    grade(tmp_path)
+    assert gradebook_scores(tmp_path)["ada", "test_budget"] == 10
+
+
+def test_a_damaged_file_after_a_good_one_is_rejected_and_the_reason_says_what_stands(
+    tmp_path: Path,
+) -> None:
+    quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
+    grade(tmp_path)
+    (tmp_path / "submitted" / "ada" / CHAPTER / "concepts.ipynb").write_text("{")
+    record = grade(tmp_path)[1]["ada"]
+    assert (record["status"], record["score"]) == ("rejected", None)
+    assert "keeps the marks of an earlier submission" in record["reason"]
+    assert gradebook_scores(tmp_path)["ada", "test_budget"] == 10
+
+
+def test_a_damaged_record_is_made_anew(tmp_path: Path) -> None:
+    quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
+    grade(tmp_path)
+    record = tmp_path / "reports" / CHAPTER / "records" / "ada.json"
+    record.write_text(record.read_text()[:100])
+    assert grade(tmp_path)[1]["ada"]["score"] == 10
+
+
+def test_an_empty_timestamp_does_not_cost_the_mark(tmp_path: Path) -> None:
+    quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
+    (tmp_path / "submitted" / "ada" / CHAPTER / "timestamp.txt").write_text("")
+    assert grade(tmp_path)[1]["ada"]["score"] == 10
+
+
 def test_a_mark_given_by_hand_survives_and_is_looked_at_again(tmp_path: Path) -> None:
     quick(tmp_path, "ada", {"claims_answer": WRITTEN})
     grade(tmp_path)

@@ -76,6 +76,14 @@ def test_a_release_edited_by_hand_is_stale(course: Course, tmp_path: Path) -> No
     ]
 
 
+def test_a_notebook_that_no_chapter_makes_is_reported(course: Course, tmp_path: Path) -> None:
+    spoiled = copy_of(course, tmp_path)
+    assert build.orphans(spoiled) == []
+    (tmp_path / "release" / "ch00_old").mkdir()
+    (tmp_path / "release" / "ch00_old" / "old.ipynb").write_text("{}")
+    assert build.orphans(spoiled) == ["release/ch00_old/old.ipynb belongs to no chapter"]
+
+
 def test_a_solved_notebook_with_an_error_is_stale(course: Course, tmp_path: Path) -> None:
     spoiled = copy_of(course, tmp_path)
     path = tmp_path / "notebooks" / "01_concepts.ipynb"

@@ -123,6 +123,32 @@ def test_the_notebooks_deadline_ends_it(graded: Callable[..., Graded]) -> None:
     assert report.score == 0
 
 
+def test_the_notebooks_deadline_keeps_the_marks_earned_before_it(
+    graded: Callable[..., Graded],
+) -> None:
+    notebook = fill(RIGHT)
+    tested = next(i for i, c in enumerate(notebook.cells) if grade_id(c) == "test_attention")
+    notebook.cells.insert(tested + 1, new_code_cell("while True: pass"))
+    report = graded(notebook, cell_seconds=60, notebook_seconds=15).report
+    assert {k: scores(report)[k] for k in FULL} == FULL
+    assert outcomes(report, "digits_cnn") == {Outcome.TIMED_OUT}
+
+
+def test_sys_exit_costs_only_the_checks_that_meet_it(graded: Callable[..., Graded]) -> None:
+    late = f"{RIGHT['budget']}\n\ndef gpu_hours(*_, **__):\n    import sys\n    sys.exit('no')\n"
+    report = graded(fill({**RIGHT, "budget": late})).report
+    lost = {c.name: c.message for c in report.exercises[0].checks if c.points == 0}
+    assert set(lost) == {"costs_of_the_toy", "hours_of_work"}
+    assert lost["hours_of_work"].startswith("SystemExit: no")
+
+
+@pytest.mark.parametrize("call", ["exit()", "quit()"])
+def test_exit_in_a_cell_ends_nothing(call: str, graded: Callable[..., Graded]) -> None:
+    done = graded(fill({**RIGHT, "budget": f"{RIGHT['budget']}\n{call}"}))
+    assert {k: scores(done.report)[k] for k in FULL} == FULL
+    assert done.report.repairs == []
+
+
 def test_what_a_submission_prints_on_the_way_is_kept(graded: Callable[..., Graded]) -> None:
     notebook = fill(RIGHT)
     notebook.cells.append(new_code_cell("print('the end', 6 * 7)"))

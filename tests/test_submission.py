@@ -93,6 +93,52 @@ def test_a_second_copy_of_an_exercise_still_runs_before_its_test(repaired: Calla
     assert sources.index(copy.source) == sources.index(cell_of(notebook, "test_budget").source) - 1
 
 
+def test_of_two_copies_the_one_that_was_filled_in_counts(repaired: Callable) -> None:
+    submitted = release()
+    index = submitted.cells.index(cell_of(submitted, "claims_answer"))
+    copy = nbformat.from_dict(cell_of(submitted, "claims_answer"))
+    copy.source, copy.id = "**Claim 1:** no.", "copied"
+    submitted.cells.insert(index + 1, copy)
+    notebook, notes = repaired(submitted)
+    assert notes == ["claims_answer: of two copies, the one that was filled in counts"]
+    assert cell_of(notebook, "claims_answer").source == "**Claim 1:** no."
+
+
+def test_an_answer_written_in_a_new_cell_is_not_overwritten_by_the_stub(
+    repaired: Callable,
+) -> None:
+    submitted = release()
+    index = submitted.cells.index(cell_of(submitted, "budget"))
+    submitted.cells[index] = new_code_cell("def parameter_count(config): return 1")
+    notebook, _ = repaired(submitted)
+    sources = [cell.source for cell in notebook.cells]
+    stub = sources.index(cell_of(notebook, "budget").source)
+    test = sources.index(cell_of(notebook, "test_budget").source)
+    assert stub < sources.index("def parameter_count(config): return 1") < test
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content.update(nbformat_minor=4),
+        lambda content: content["cells"][0].update(outputs=[], execution_count=None),
+        lambda content: content["cells"][1].pop("outputs"),
+        lambda content: content["cells"][1].pop("execution_count"),
+        lambda content: content["cells"][1].update(outputs=[{"output_type": "stream"}]),
+    ],
+    ids=["ids in 4.4", "outputs on text", "no outputs", "no count", "odd stream"],
+)
+def test_odd_notebooks_that_jupyter_opens_are_accepted(
+    spoil: Callable[[dict], None], assignment: Assignment
+) -> None:
+    content = json.loads(as_bytes(release()))
+    spoil(content)
+    data = json.dumps(content).encode()
+    notebook, notes = repair(assignment, parse(Submission("student", data), assignment))
+    assert notes == []
+    assert ids(notebook) == ids(assignment.assigned)
+
+
 def test_a_copied_test_cell_is_removed(repaired: Callable) -> None:
     submitted = release()
     submitted.cells.append(nbformat.from_dict(cell_of(submitted, "test_budget")))
@@ -162,6 +208,7 @@ def other_notebook() -> bytes:
         (b'{"cells": 3}', "does not follow the format"),
         (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [3]}', "format"),
         (b"[" * 100_000, "nested too deeply"),
+        (b'{"cells": ' + b"9" * 5000 + b"}", "number that cannot be read"),
         (other_notebook(), "none of the chapter's exercise cells"),
         (b" " * (MAX_BYTES + 1), "larger than 10 MiB"),
     ],
