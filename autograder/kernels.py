@@ -103,10 +103,14 @@ class _Server:
         try:
             with connection.makefile("r", encoding="utf-8") as stream:
                 request = json.loads(stream.readline())
+            ready, own_group = os.pipe()  # closed by the child when it leads its own group
             pid = os.fork()
             if pid == 0:
-                self._become_kernel(connection, request)
+                self._become_kernel(connection, request, own_group)
             self.kernels[pid] = connection
+            os.close(own_group)
+            os.read(ready, 1)
+            os.close(ready)
             connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
             connection.setblocking(False)
             self.selector.register(connection, selectors.EVENT_READ, pid)
@@ -117,12 +121,15 @@ class _Server:
             else:
                 connection.close()
 
-    def _become_kernel(self, connection: socket.socket, request: dict[str, Any]) -> None:
+    def _become_kernel(
+        self, connection: socket.socket, request: dict[str, Any], own_group: int
+    ) -> None:
         """In the child: everything up to ipykernel's main loop; never returns."""
         status = 1
         try:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setsid()
+            os.close(own_group)
             os.close(signal.set_wakeup_fd(-1))
             os.close(self.child_ended)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -81,11 +81,12 @@ def test_moved_cells_are_put_in_order(repaired: Callable) -> None:
 
 
 def test_a_second_copy_of_an_exercise_still_runs_before_its_test(repaired: Callable) -> None:
-    """JupyterLab copies nbgrader's metadata along with the cell; the answer may be in the copy."""
+    """JupyterLab copies nbgrader's metadata along; parts of the answer may be in the copy."""
     submitted = release()
     index = submitted.cells.index(cell_of(submitted, "budget"))
     copy = nbformat.from_dict(cell_of(submitted, "budget"))
     copy.source, copy.id = "def parameter_count(config): return 1", "copied"
+    submitted.cells[index].source = "def weight_bytes(config, bits): return 1"
     submitted.cells.insert(index + 1, copy)
     notebook, notes = repaired(submitted)
     assert notes == ["budget: a second copy was kept as an ordinary cell"]
