@@ -24,7 +24,7 @@ import autograder
 from autograder.checks import HIDDEN_BEGIN, HIDDEN_END
 
 CODE_STUB = "raise NotImplementedError"
-DEFAULT_CELL_SECONDS = 60
+DEFAULT_CELL_SECONDS, DEFAULT_TEST_SECONDS = 60, 180
 TEXT_STUB = "*Your answer here.*"
 NOTEBOOK_METADATA = {
     "kernelspec": {
@@ -85,8 +85,8 @@ class Assignment:
     Attributes:
         name: folder name and nbgrader's assignment id, such as "ch01_concepts".
         notebook_name: file name without ending, such as "concepts".
-        cell_seconds: until a cell of a submission is interrupted; set in the file's header as
-            `autograder: {cell_seconds: N}`.
+        cell_seconds, test_seconds: until a cell of a submission, or a test cell, is interrupted; set in
+            the file's header as `autograder: {cell_seconds: N, test_seconds: M}`.
         source: the notebook as written, with solutions, hidden tests and mark schemes.
     """
 
@@ -102,6 +102,7 @@ class Assignment:
         notebook = jupytext.reads(self.text, fmt="py:percent")
         settings = notebook.metadata.get("autograder", {})
         self.cell_seconds = float(settings.get("cell_seconds", DEFAULT_CELL_SECONDS))
+        self.test_seconds = float(settings.get("test_seconds", DEFAULT_TEST_SECONDS))
         notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
         notebook.nbformat, notebook.nbformat_minor = 4, 5
         seen: set[str] = set()

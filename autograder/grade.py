@@ -22,7 +22,7 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
 from autograder.checks import MIME_TYPE, SEED_VARIABLE, CheckResult, Outcome
-from autograder.course import Assignment, Exercise, grade_id
+from autograder.course import Assignment, Exercise, grade_id, nbgrader_metadata
 from autograder.kernels import warm_kernel_manager
 from autograder.results import ExerciseResult, Report, Status
 from autograder.submission import Rejected, Submission, is_untouched, parse, repair
@@ -37,7 +37,8 @@ class Limits:
     """What one submission may use.
 
     Attributes:
-        cell_seconds: until a cell is interrupted; None: as the assignment says.
+        cell_seconds, test_seconds: until a cell, or a test cell, is interrupted; None: as the
+            assignment says.
         notebook_seconds: for all cells together, replays included.
         output_bytes: of text that a cell may print; the rest is dropped.
         flood_bytes: of text after which the cell is interrupted.
@@ -46,7 +47,8 @@ class Limits:
     """
 
     cell_seconds: float | None = None
-    notebook_seconds: float = 300
+    test_seconds: float | None = None
+    notebook_seconds: float = 600
     output_bytes: int = 2**20
     flood_bytes: int = 16 * 2**20
     threads: int = 1
@@ -74,8 +76,12 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     except Rejected as reason:
         report.status, report.reason = Status.REJECTED, str(reason)
         return Graded(report, None)
-    seconds = limits.cell_seconds or assignment.cell_seconds
-    run = _Run(notebook, replace(limits, cell_seconds=seconds))
+    limits = replace(
+        limits,
+        cell_seconds=limits.cell_seconds or assignment.cell_seconds,
+        test_seconds=limits.test_seconds or assignment.test_seconds,
+    )
+    run = _Run(notebook, limits)
     asyncio.run(run.execute())
     report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in run.notes.items()]
     for exercise in assignment.exercises:
@@ -228,7 +234,9 @@ class _Client(NotebookClient):
         assert self.km is not None
         self.printed = 0
         self.flooded.clear()
-        seconds = min(self.limits.cell_seconds or seconds_left, seconds_left)
+        is_test = nbgrader_metadata(cell).get("grade")
+        limit = self.limits.test_seconds if is_test else self.limits.cell_seconds
+        seconds = min(limit or seconds_left, seconds_left)
         execution = asyncio.ensure_future(self.async_execute_cell(cell, index))
         flood = asyncio.ensure_future(self.flooded.wait())
         try:

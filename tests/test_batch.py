@@ -105,7 +105,7 @@ def test_every_student_gets_a_record(a_class: tuple[Path, int, dict[str, dict]])
     }
     assert "ends in the middle" in records["jonas"]["reason"]
     assert "not text" in records["luis"]["reason"]
-    assert records["goran"]["repairs"] == ["attention: interrupted after 40 s"]
+    assert records["goran"]["repairs"] == ["attention: interrupted after 25 s"]
     assert records["hiroko"]["repairs"] == [
         "test_budget: stopped (kernel died); the notebook ran without it"
     ]

@@ -94,7 +94,7 @@ def test_a_function_that_hangs_or_kills_when_it_is_tested(
     body: str, outcome: set[Outcome], graded: Callable[..., Graded]
 ) -> None:
     late = f"{RIGHT['budget']}\n\ndef gpu_hours(flops, peak, utilisation): {body}\n"
-    report = graded(fill({**RIGHT, "budget": late}), cell_seconds=15).report
+    report = graded(fill({**RIGHT, "budget": late}), test_seconds=15).report
     assert outcomes(report, "budget") == outcome
     assert scores(report)["attention"] == FULL["attention"]
     assert scores(report)["budget"] == (

@@ -1,7 +1,8 @@
 # ---
 # jupyter:
 #   autograder:
-#     cell_seconds: 40
+#     cell_seconds: 25
+#     test_seconds: 150
 #   jupytext:
 #     text_representation:
 #       extension: .py
