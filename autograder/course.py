@@ -85,8 +85,8 @@ class Assignment:
     Attributes:
         name: folder name and nbgrader's assignment id, such as "ch01_concepts".
         notebook_name: file name without ending, such as "concepts".
-        cell_seconds, test_seconds: until a cell of a submission, or a test cell, is interrupted; set in
-            the file's header as `autograder: {cell_seconds: N, test_seconds: M}`.
+        cell_seconds, test_seconds: until a cell of a submission, or a test cell, is interrupted;
+            set in the file's header as `autograder: {cell_seconds: N, test_seconds: M}`.
         source: the notebook as written, with solutions, hidden tests and mark schemes.
     """
 
