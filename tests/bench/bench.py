@@ -57,6 +57,8 @@ def timed(command: list[str], folder: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Runs both graders and prints the comparison."""
+    # nbgrader calls alembic by name
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 6
     jobs = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as scratch:
@@ -71,7 +73,6 @@ def main() -> None:
         subprocess.run(
             [*nbgrader, "generate_assignment", CHAPTER, "--log-level=ERROR"], cwd=stock, check=True
         )
-        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         grade = ["autograder", "grade", CHAPTER, "--submitted", str(ours / "submitted")]
         rows = {
             "stock nbgrader autograde": timed(
