@@ -46,7 +46,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from unittest import mock
 
 from autograder.lesson import quiet
@@ -98,6 +98,48 @@ class Forbidden(RuntimeError):
     """A function was called that the exercise asks the student to do without."""
 
 
+class StudentError(Exception):
+    """An exception in the student's process, as the judge sees it.
+
+    Where the student's exception is a built-in one, what the judge raises is of that type, too.
+
+    Attributes:
+        type_name: the exception's class in the student's process.
+        where: line number, function and text of the student's line that raised, if one did.
+    """
+
+    type_name = "Exception"
+    where: tuple[int, str, str] | None = None
+    text = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class CallLost(BaseException):
+    """A call into the student's process has no answer; `outcome` says why. Not to be caught."""
+
+    def __init__(self, outcome: Outcome):
+        super().__init__(str(outcome))
+        self.outcome = outcome
+
+
+class Judge(Protocol):
+    """How checks reach the student's code when it lives in another process."""
+
+    def begin(self, check: str, seed: int) -> None:
+        """Says that a check starts; the student's process draws from `seed` from now on."""
+
+    def call(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        """Runs the function in the student's process and returns its plain data."""
+
+    def printed(self) -> str:
+        """What the student's code printed since the check began."""
+
+
+judge: Judge | None = None  # set in the judge's process; None where the student's code runs
+
+
 def fail(message: str) -> None:
     """Fails the running check with a message that the student may read, hidden or not."""
     raise Failed(message)
@@ -107,9 +149,9 @@ def probe(function: Callable[..., T], *args: Any) -> T:
     """Runs `function(*args)` where the student's code lives and returns its plain data.
 
     Arguments and result are None, bool, int, float, complex, str, bytes, list, tuple, dict,
-    set, and NumPy, torch and TensorFlow arrays. Here, in the learner's own kernel, it is a call.
+    set, and NumPy, torch and TensorFlow arrays. In the learner's own kernel, it is a call.
     """
-    return function(*args)
+    return function(*args) if judge is None else judge.call(function, args)
 
 
 @contextmanager
@@ -200,17 +242,24 @@ class Checks:
             if self._stopped:
                 result.outcome, result.message = Outcome.TIMED_OUT, "Stopped before this check ran."
                 return function
-            seed_everything(self.seed_for(name))
+            seed = self.seed_for(name)
+            seed_everything(seed)
+            if judge is not None:
+                judge.begin(name, seed)
             printed = io.StringIO()
             try:
                 with _captured(printed):
                     function()
                 result.points = points
-            except KeyboardInterrupt:  # the stop button, or the grader's deadline
-                self._stopped = True
+            except KeyboardInterrupt:  # the stop button means all checks, a deadline this one
+                self._stopped = judge is None
                 result.outcome, result.message = Outcome.TIMED_OUT, "Stopped while this check ran."
+            except CallLost as lost:
+                result.outcome = lost.outcome
             except (Exception, SystemExit) as error:
                 result.outcome, result.message = _explain(error, function, result.hidden)
+            if judge is not None:
+                printed.write(judge.printed())
             result.printed = _clip(printed.getvalue())
             return function
 
@@ -228,25 +277,31 @@ class Checks:
 
     def score(self) -> Score:
         """Displays the table of checks and returns the points earned."""
+        score = self.total()
+        from IPython.display import display
+
+        display(self.bundle(), raw=True)
+        return score
+
+    def total(self) -> Score:
+        """The points earned."""
         earned, offered = self._sums()
         if offered > self.points:
             raise ValueError(f"the checks are worth {offered} points, the cell {self.points}")
-        from IPython.display import display
-
-        display(
-            {
-                "text/plain": self.as_text(),
-                "text/html": self.as_html(),
-                MIME_TYPE: {
-                    "points": self.points,
-                    "checks": [asdict(result) for result in self.results],
-                },
-            },
-            raw=True,
-        )
         score = Score(earned)
         score.summary = self._footer()
         return score
+
+    def bundle(self) -> dict[str, Any]:
+        """The table as Jupyter displays it: by MIME type."""
+        return {
+            "text/plain": self.as_text(),
+            "text/html": self.as_html(),
+            MIME_TYPE: {
+                "points": self.points,
+                "checks": [asdict(result) for result in self.results],
+            },
+        }
 
     def _sums(self) -> tuple[float, float]:
         """Points earned and points that the checks are worth."""
@@ -335,8 +390,10 @@ def _is_hidden(function: Callable[..., object]) -> bool:
     return begins > sum(line.strip() == HIDDEN_END for line in above)
 
 
-def _cell_frames(trace: TracebackType | None, but_not: str) -> list[traceback.FrameSummary]:
-    """Frames whose code was typed into a notebook, without those of the file `but_not`."""
+def blamed_frame(
+    trace: TracebackType | None, but_not: str = ""
+) -> traceback.FrameSummary | None:
+    """The innermost frame whose code was typed into a notebook, outside the file `but_not`."""
     typed_in = []
     for frame in traceback.extract_tb(trace):
         # IPython registers a cell's source in linecache under a name without a file's mtime.
@@ -344,7 +401,7 @@ def _cell_frames(trace: TracebackType | None, but_not: str) -> list[traceback.Fr
         is_cell = entry is not None and len(entry) > 1 and entry[1] is None
         if is_cell and frame.filename != but_not:
             typed_in.append(frame)
-    return typed_in
+    return typed_in[-1] if typed_in else None
 
 
 def _explain(
@@ -354,9 +411,15 @@ def _explain(
     if isinstance(error, Failed):
         return Outcome.FAILED, str(error)
     own_file = function.__code__.co_filename
-    if frames := _cell_frames(error.__traceback__, but_not=own_file):
-        return _explain_students_error(error, frames[-1])
-    if isinstance(error, NameError):
+    if isinstance(error, StudentError):
+        name, where = error.type_name, error.where
+    else:
+        name = type(error).__name__
+        frame = blamed_frame(error.__traceback__, but_not=own_file)
+        where = (frame.lineno or 0, frame.name, frame.line or "") if frame else None
+    if where is not None:
+        return _explain_students_error(name, str(error), *where)
+    if name == "NameError":
         return Outcome.ERROR, f"{error}. Did the exercise's cell run without an error?"
     text = _clip(str(error).strip(), MAX_MESSAGE)
     if isinstance(error, AssertionError):
@@ -367,19 +430,15 @@ def _explain(
             text = f"Not true: {(own[-1].line or '').removeprefix('assert ')}"
         return Outcome.FAILED, text
     # Messages of these two speak of types, never of values.
-    if hidden and not isinstance(error, (TypeError, AttributeError)):
+    if hidden and name not in ("TypeError", "AttributeError"):
         text = ""
-    return Outcome.FAILED, f"Your answer could not be used ({type(error).__name__}). {text}".strip()
+    return Outcome.FAILED, f"Your answer could not be used ({name}). {text}".strip()
 
 
-def _explain_students_error(
-    error: Exception | SystemExit, frame: traceback.FrameSummary
-) -> tuple[Outcome, str]:
-    line = frame.line or ""
-    if isinstance(error, NotImplementedError) and line.startswith("raise NotImplementedError"):
+def _explain_students_error(name: str, text: str, lineno: int, function: str, line: str) -> tuple[Outcome, str]:
+    if name == "NotImplementedError" and line.startswith("raise NotImplementedError"):
         return Outcome.NOT_ATTEMPTED, ""
-    outcome = Outcome.OUT_OF_MEMORY if isinstance(error, MemoryError) else Outcome.ERROR
+    outcome = Outcome.OUT_OF_MEMORY if name == "MemoryError" else Outcome.ERROR
     return outcome, (
-        f"{type(error).__name__}: {_clip(str(error), MAX_MESSAGE)}\n"
-        f"at line {frame.lineno} of the cell, in {frame.name}: {line}"
+        f"{name}: {_clip(text, MAX_MESSAGE)}\nat line {lineno} of the cell, in {function}: {line}"
     )

@@ -24,7 +24,7 @@ import autograder
 from autograder.checks import HIDDEN_BEGIN, HIDDEN_END
 
 CODE_STUB = "raise NotImplementedError"
-DEFAULT_CELL_SECONDS, DEFAULT_TEST_SECONDS = 60, 180
+DEFAULT_CELL_SECONDS, DEFAULT_CHECK_SECONDS, DEFAULT_NOTEBOOK_SECONDS = 60, 60, 600
 TEXT_STUB = "*Your answer here.*"
 NOTEBOOK_METADATA = {
     "kernelspec": {
@@ -85,8 +85,9 @@ class Assignment:
     Attributes:
         name: folder name and nbgrader's assignment id, such as "ch01_concepts".
         notebook_name: file name without ending, such as "concepts".
-        cell_seconds, test_seconds: until a cell of a submission, or a test cell, is interrupted;
-            set in the file's header as `autograder: {cell_seconds: N, test_seconds: M}`.
+        cell_seconds, check_seconds: until a cell of a submission, or a check, is interrupted;
+            set in the file's header as `autograder: {cell_seconds: N, check_seconds: M}`.
+        notebook_seconds: for a whole submission; set there, too.
         source: the notebook as written, with solutions, hidden tests and mark schemes.
     """
 
@@ -102,7 +103,8 @@ class Assignment:
         notebook = jupytext.reads(self.text, fmt="py:percent")
         settings = notebook.metadata.get("autograder", {})
         self.cell_seconds = float(settings.get("cell_seconds", DEFAULT_CELL_SECONDS))
-        self.test_seconds = float(settings.get("test_seconds", DEFAULT_TEST_SECONDS))
+        self.check_seconds = float(settings.get("check_seconds", DEFAULT_CHECK_SECONDS))
+        self.notebook_seconds = float(settings.get("notebook_seconds", DEFAULT_NOTEBOOK_SECONDS))
         notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
         notebook.nbformat, notebook.nbformat_minor = 4, 5
         seen: set[str] = set()

@@ -1,33 +1,50 @@
 """Grades one submission: bytes in, a `Report` and the executed notebook out.
 
 `grade` keeps no state, changes no folder and opens no gradebook, so it runs the same in a
-thread, in a worker on another machine and in a test. A cell that kills or hangs its kernel
-costs what depends on that cell: the notebook is replayed in a new kernel without it.
+thread, in a worker on another machine and in a test. The student's cells run in a kernel; the
+test cells run in a judge, whose calls pass through here to the kernel. This side holds the
+clock. A cell that kills or hangs its kernel costs that cell only: the notebook is replayed in a new
+kernel without it. A check whose call kills or hangs the kernel costs that check only.
 """
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import json
 import logging
 import os
+import shutil
+import signal
+import socket
+import struct
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
-from autograder.checks import MIME_TYPE, SEED_VARIABLE, CheckResult, Outcome
-from autograder.course import Assignment, Exercise, grade_id, nbgrader_metadata
-from autograder.kernels import warm_kernel_manager
+from autograder import judge as judging
+from autograder import wire
+from autograder.build import make_solved
+from autograder.checks import SEED_VARIABLE, CheckResult, Checks, Outcome
+from autograder.course import Assignment, Exercise, grade_id, is_demo, nbgrader_metadata
+from autograder.judge import Answer
+from autograder.kernels import ForkedProcess, ForkServer, fork_server, warm_kernel_manager
 from autograder.results import ExerciseResult, Report, Status
+from autograder.sandbox import MEMORY_EXCEEDED, Isolation, Resources
 from autograder.submission import Rejected, Submission, is_untouched, parse, repair
 
 GRACE_SECONDS = 5
+JUDGE_SECONDS = 120  # that the judge may think without calling or finishing a check
+SERVE = "from autograder.remote import serve as _serve; _serve()"
 _SILENT = logging.getLogger("autograder.silent")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
@@ -37,22 +54,26 @@ class Limits:
     """What one submission may use.
 
     Attributes:
-        cell_seconds, test_seconds: until a cell, or a test cell, is interrupted; None: as the
+        cell_seconds, check_seconds: until a cell, or a check, is interrupted; None: as the
             assignment says.
-        notebook_seconds: for all cells together, replays included.
+        notebook_seconds: for all cells and checks together, replays included.
         output_bytes: of text that a cell may print; the rest is dropped.
         flood_bytes: of text after which the cell is interrupted.
         threads: that torch and TensorFlow may use.
         seed: that the checks draw their random numbers from.
+        isolation: how the student's process is confined.
+        resources: memory, processes and files that it may use.
     """
 
     cell_seconds: float | None = None
-    test_seconds: float | None = None
-    notebook_seconds: float = 600
+    check_seconds: float | None = None
+    notebook_seconds: float | None = None
     output_bytes: int = 2**20
     flood_bytes: int = 16 * 2**20
     threads: int = 1
     seed: int = 0
+    isolation: Isolation = Isolation.FULL
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass
@@ -61,6 +82,10 @@ class Graded:
 
     report: Report
     notebook: NotebookNode | None
+
+
+class JudgeError(Exception):
+    """A test cell could not be judged: the grader's or the author's fault, never the student's."""
 
 
 def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Graded:
@@ -79,9 +104,10 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     limits = replace(
         limits,
         cell_seconds=limits.cell_seconds or assignment.cell_seconds,
-        test_seconds=limits.test_seconds or assignment.test_seconds,
+        check_seconds=limits.check_seconds or assignment.check_seconds,
+        notebook_seconds=limits.notebook_seconds or assignment.notebook_seconds,
     )
-    run = _Run(notebook, limits)
+    run = _Run(assignment, notebook, limits)
     asyncio.run(run.execute())
     report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in run.notes.items()]
     for exercise in assignment.exercises:
@@ -89,8 +115,9 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
             untouched = is_untouched(assignment, notebook, exercise.id)
             score, checks = (0.0 if untouched else None), []
         else:
-            checks = _check_results(exercise, notebook, run.blamed)
+            checks = run.results[exercise.test_id]
             score = float(sum(check.points for check in checks))
+            _show(exercise, checks, notebook, assignment)
         report.exercises.append(
             ExerciseResult(exercise.id, exercise.title, score, exercise.points, checks)
         )
@@ -101,25 +128,23 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     return Graded(report, notebook)
 
 
-def _check_results(
-    exercise: Exercise, notebook: NotebookNode, blamed: dict[int, Outcome]
-) -> list[CheckResult]:
-    """The results that the test cell displayed; if it displayed none, why not, for each check."""
-    index, cell = next(
-        (i, cell) for i, cell in enumerate(notebook.cells) if grade_id(cell) == exercise.test_id
-    )
-    for output in cell.outputs:
-        if MIME_TYPE in output.get("data", {}):
-            return [CheckResult.from_dict(c) for c in output["data"][MIME_TYPE]["checks"]]
-    errors = [output for output in cell.outputs if output.output_type == "error"]
-    if not errors:
-        raise RuntimeError(f"{exercise.test_id} ran, but its table of checks did not arrive")
-    outcome, message = blamed.get(index, Outcome.ERROR), ""
-    if index not in blamed:
-        message = f"The test cell stopped with {errors[0].ename}: {errors[0].evalue}"
-    return [
-        CheckResult(spec.name, spec.title, spec.hidden, outcome, 0, spec.points, message, spec.hint)
-        for spec in exercise.checks
+def _show(
+    exercise: Exercise, results: list[CheckResult], notebook: NotebookNode, assignment: Assignment
+) -> None:
+    """Puts the visible part of the test cell and the table of checks into the notebook."""
+    (cell,) = (cell for cell in notebook.cells if grade_id(cell) == exercise.test_id)
+    (visible,) = (c for c in make_solved(assignment).cells if c.id == exercise.test_id)
+    cell.source = visible.source
+    table = Checks(points=exercise.points)
+    table.results = results
+    score = table.total()
+    cell.outputs = [
+        nbformat.v4.new_output("display_data", table.bundle()),
+        nbformat.v4.new_output(
+            "execute_result",
+            {"text/plain": repr(score), "text/html": score._repr_html_()},
+            execution_count=None,
+        ),
     ]
 
 
@@ -127,103 +152,364 @@ def _name(notebook: NotebookNode, index: int) -> str:
     return grade_id(notebook.cells[index]) or f"added cell {index}"
 
 
+def _is_test(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code" and bool(nbgrader_metadata(cell).get("grade"))
+
+
+def _student_names(assignment: Assignment) -> list[str]:
+    """What the exercises' cells define, as the reference solutions have it."""
+    names = set()
+    for cell in assignment.source.cells:
+        if cell.cell_type == "code" and nbgrader_metadata(cell).get("solution"):
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                    names.add(node.name)
+                elif isinstance(node, ast.Assign):
+                    names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+    return sorted(names)
+
+
 class _Run:
-    """Runs a notebook's code cells in place, again and again until no cell ends the kernel.
+    """Runs a notebook's code cells in place, and its test cells in the judge.
 
     Attributes:
-        blamed: what became of the cells that were given up, by index.
+        results: of the checks, by test cell.
         notes: what happened to cells that were stopped, by index.
     """
 
-    def __init__(self, notebook: NotebookNode, limits: Limits):
+    def __init__(self, assignment: Assignment, notebook: NotebookNode, limits: Limits):
+        self.assignment = assignment
         self.notebook = notebook
         self.limits = limits
-        self.blamed: dict[int, Outcome] = {}
+        self.server = fork_server(limits.isolation)
+        self.results: dict[str, list[CheckResult]] = {}
         self.notes: dict[int, str] = {}
-        self.deadline = time.monotonic() + limits.notebook_seconds
+        self.given_up: set[int] = set()
+        self.suspects: set[int] = set()  # cells during which the kernel died once
+        self.deadline = time.monotonic() + (limits.notebook_seconds or 0)
+        self.kernel: _Kernel | None = None
+
+    @property
+    def left(self) -> float:
+        return self.deadline - time.monotonic()
 
     async def execute(self) -> None:
-        suspects: set[int] = set()
-        reached = 0  # cells before this one have the outputs of some attempt
-        while (culprit := await self._attempt()) is not None:
-            index, outcome = culprit
-            if time.monotonic() > self.deadline:
-                for later in range(max(index, reached), len(self.notebook.cells)):
-                    if self.notebook.cells[later].cell_type == "code":
-                        self._give_up(later, Outcome.TIMED_OUT, "not run: the time was used up")
-                return
-            reached = max(reached, index)
-            if outcome is Outcome.KERNEL_DIED and index not in suspects:
-                suspects.add(index)  # the machine may have killed it: blamed if it happens again
-                continue
-            self._give_up(index, outcome, f"stopped ({outcome}); the notebook ran without it")
+        judge: _JudgeProcess | None = None
+        try:
+            for index, cell in enumerate(self.notebook.cells):
+                if cell.cell_type != "code" or not cell.source.strip():
+                    continue
+                if _is_test(cell):
+                    judge = judge or await _JudgeProcess.start(self)
+                    await self._test(judge, index, cell)
+                elif self.left <= 0:
+                    self._give_up(index, "not run: the time was used up")
+                else:
+                    await self._kernel_after(index)
+        finally:
+            if judge is not None:
+                judge.stop()
+            await self._drop_kernel()
 
-    def _give_up(self, index: int, outcome: Outcome, note: str) -> None:
-        self.blamed[index] = outcome
+    def _give_up(self, index: int, note: str) -> None:
+        self.given_up.add(index)
         self.notes[index] = note
         error = nbformat.v4.new_output(
-            "error", ename="Stopped", evalue=str(outcome), traceback=[f"This cell was {note}."]
+            "error", ename="Stopped", evalue=note, traceback=[f"This cell was {note}."]
         )
         self.notebook.cells[index].outputs = [error]
 
-    async def _attempt(self) -> tuple[int, Outcome] | None:
-        """One run in one kernel; the cell that ended the kernel and how, if one did."""
-        with tempfile.TemporaryDirectory(
-            prefix="autograder-",
-            ignore_cleanup_errors=True,  # something left running may still write there
-        ) as scratch:
-            client = _Client(self.notebook, self.limits, Path(scratch))
-            work = Path(scratch, "work")
-            work.mkdir()
-            environment = {
-                **_environment(self.limits),
-                "TMPDIR": scratch,
-                "IPYTHONDIR": f"{scratch}/ipython",  # no start-up files of the grader's user
-            }
-            await client.async_start_new_kernel(cwd=str(work), env=environment)
-            await client.async_start_new_kernel_client()
-            try:
-                for index, cell in enumerate(self.notebook.cells):
-                    if cell.cell_type != "code" or index in self.blamed or not cell.source.strip():
-                        continue
-                    left = self.deadline - time.monotonic()
-                    if left <= 0:
-                        return index, Outcome.TIMED_OUT
-                    self.notes.pop(index, None)  # of an earlier attempt
-                    outcome = await client.run(index, cell, left)
-                    if outcome is not None:
-                        return index, outcome
+    async def _drop_kernel(self) -> None:
+        kernel, self.kernel = self.kernel, None
+        if kernel is not None:
+            await kernel.stop()
+
+    async def _kernel_after(self, last: int) -> _Kernel | None:
+        """A kernel that has run the cells up to `last`; None if the time is used up."""
+        while True:
+            if self.kernel is None:
+                self.kernel = await _Kernel.start(self)
+            ended = await self._catch_up(self.kernel, last)
+            if ended is None:
+                return self.kernel
+            index, outcome = ended
+            await self._drop_kernel()
+            if self.left <= 0:
+                self._give_up(index, "stopped: the notebook's time was used up")
                 return None
-            finally:
-                self.notes.update(client.notes)
-                await client.stop()
+            if outcome is not Outcome.TIMED_OUT and index not in self.suspects:
+                self.suspects.add(index)  # the machine may have killed it: blamed if it dies again
+                continue
+            self._give_up(index, f"stopped ({outcome}); the notebook ran without it")
+
+    async def _catch_up(self, kernel: _Kernel, last: int) -> tuple[int, Outcome] | None:
+        """Runs what the kernel has not run yet; the cell that ended it and how, if one did."""
+        for index in range(kernel.position, last + 1):
+            cell = self.notebook.cells[index]
+            skipped = cell.cell_type != "code" or not cell.source.strip() or _is_test(cell)
+            if not skipped and index not in self.given_up:
+                self.notes.pop(index, None)  # of an earlier kernel
+                outcome = await kernel.run(index, cell, self.left)
+                if outcome is not None:
+                    return index, outcome
+            kernel.position = index + 1
+        return None
+
+    async def _test(self, judge: _JudgeProcess, index: int, cell: NotebookNode) -> None:
+        (exercise,) = (e for e in self.assignment.exercises if e.test_id == grade_id(cell))
+        specs = {spec.name: spec for spec in exercise.checks}
+        if self.left <= 0:
+            self.results[str(exercise.test_id)] = [
+                CheckResult(s.name, s.title, s.hidden, Outcome.TIMED_OUT, 0, s.points, "", s.hint)
+                for s in exercise.checks
+            ]
+            self.notes[index] = "not run: the time was used up"
+            return
+        call = _Calls(self, index)
+        found = await judge.run(str(exercise.test_id), call)
+        await call.finish()
+        results = [CheckResult.from_dict(data) for data in found]
+        if [(r.name, r.max_points) for r in results] != [(s.name, s.points) for s in specs.values()]:
+            raise JudgeError(f"{exercise.test_id} ran other checks than it defines")
+        self.results[str(exercise.test_id)] = results
+
+
+class _Calls:
+    """The judge's calls from one test cell into the student's kernel, each with a deadline."""
+
+    def __init__(self, run: _Run, index: int):
+        self.run = run
+        self.index = index
+        self.serving: asyncio.Task[Outcome | None] | None = None
+        self.ends = 0.0
+
+    def begin_check(self) -> None:
+        self.ends = time.monotonic() + (self.run.limits.check_seconds or 0)
+
+    async def __call__(self, request: bytes) -> bytes:
+        """What to answer the judge."""
+        for attempt in (1, 2):
+            # A replay is not on the check's account.
+            remaining = self.ends - time.monotonic()
+            kernel = await self._ready()
+            self.ends = time.monotonic() + remaining
+            if kernel is None or self.serving is None:
+                return Answer.TIMED_OUT.encode()
+            seconds = min(remaining, self.run.left)
+            if seconds <= 0:
+                return Answer.TIMED_OUT.encode()
+            exchange = asyncio.ensure_future(kernel.exchange(request))
+            await asyncio.wait(
+                {exchange, self.serving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            overtime = not exchange.done() and not self.serving.done()
+            if overtime:
+                await kernel.interrupt()
+                await asyncio.wait({exchange, self.serving}, timeout=GRACE_SECONDS,
+                                   return_when=asyncio.FIRST_COMPLETED)
+            with suppress(OSError, EOFError):
+                if exchange.done():
+                    reply = exchange.result()
+                    return Answer.TIMED_OUT.encode() if overtime else Answer.REPLY.encode() + reply
+            exchange.cancel()
+            status = await kernel.exit_status()
+            await self._abandon()
+            if overtime:
+                return Answer.TIMED_OUT.encode()
+            if status == MEMORY_EXCEEDED:
+                return Answer.OUT_OF_MEMORY.encode()
+            # The machine may have killed it: the check is blamed if the kernel dies again.
+        return Answer.KERNEL_DIED.encode()
+
+    async def _ready(self) -> _Kernel | None:
+        """A kernel that waits for calls."""
+        if self.serving is None:
+            kernel = await self.run._kernel_after(self.index - 1)
+            if kernel is None:
+                return None
+            self.serving = asyncio.ensure_future(kernel.serve())
+        return self.run.kernel
+
+    async def finish(self) -> None:
+        """Lets the kernel go on with the notebook."""
+        if self.serving is None or self.run.kernel is None:
+            return
+        with suppress(OSError, EOFError):
+            await asyncio.wait_for(self.run.kernel.exchange(b"", reply=False), GRACE_SECONDS)
+        await asyncio.wait({self.serving}, timeout=GRACE_SECONDS)
+        if not self.serving.done() or self.serving.result() is not None:
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        if self.serving is not None:
+            self.serving.cancel()
+            await asyncio.gather(self.serving, return_exceptions=True)
+            self.serving = None
+        await self.run._drop_kernel()
+
+
+class _JudgeProcess:
+    """The judge, as seen from here."""
+
+    def __init__(self, run: _Run, process: ForkedProcess, folder: Path):
+        self.run_of = run
+        self.process = process
+        self.folder = folder
+        self.position = 0
+
+    @classmethod
+    async def start(cls, run: _Run) -> _JudgeProcess:
+        folder = _new_folder(run.server)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = run.server.fork(
+                "judge", env=_environment(run.limits), folder=folder, cwd=str(folder), channel=theirs
+            )
+        judge = cls(run, process, folder)
+        judge.reader, judge.writer = await asyncio.open_unix_connection(sock=ours)
+        judge.write(json.dumps(_student_names(run.assignment)).encode())
+        return judge
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def write(self, payload: bytes) -> None:
+        self.writer.write(struct.pack("<Q", len(payload)))
+        self.writer.write(payload)
+
+    async def run(self, test_id: str, calls: _Calls) -> list[dict[str, Any]]:
+        """Runs the cells that the judge needs up to a test cell; the results of its checks."""
+        cells = self.run_of.assignment.source.cells
+        for cell in cells[self.position :]:
+            self.position += 1
+            data = nbgrader_metadata(cell)
+            if cell.cell_type != "code" or data.get("solution") or is_demo(cell):
+                continue
+            identifier = str(data["grade_id"])
+            test = bool(data.get("grade"))
+            if test and identifier != test_id:
+                continue  # its time was used up
+            calls.begin_check()
+            self.write(
+                json.dumps({"id": identifier, "source": cell.source, "test": test}).encode()
+            )
+            results = await self._converse(identifier, calls)
+            if test:
+                return results
+        raise JudgeError(f"{test_id} is not among the assignment's cells")
+
+    async def _converse(self, identifier: str, calls: _Calls) -> list[dict[str, Any]]:
+        interrupted = False
+        while True:
+            try:
+                message = await asyncio.wait_for(_read_frame(self.reader), JUDGE_SECONDS)
+            except TimeoutError:
+                if interrupted:
+                    raise JudgeError(f"{identifier}: the judge hangs") from None
+                interrupted = True
+                self.process.send_signal(signal.SIGINT)  # ends the check that runs
+                continue
+            except (OSError, EOFError):
+                raise JudgeError(f"{identifier}: the judge died") from None
+            interrupted = False
+            kind, payload = message[:1], message[1:]
+            if kind == judging.CHECK:
+                calls.begin_check()
+            elif kind == judging.CALL:
+                self.write(await calls(payload))
+            elif kind == judging.DONE:
+                results: list[dict[str, Any]] = json.loads(payload)
+                return results
+            else:
+                raise JudgeError(f"{identifier} stopped:\n{payload.decode(errors='replace')}")
+
+    def stop(self) -> None:
+        self.writer.close()
+        self.process.kill()
+        self.process.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> bytes:
+    """One frame.
+
+    Raises:
+        EOFError: if the other side is gone, or sends more than any honest one.
+    """
+    (length,) = struct.unpack("<Q", await reader.readexactly(8))
+    if length > wire.MAX_BYTES + wire.MAX_HEADER + 2**20:
+        raise EOFError("a frame that is too large")
+    return await reader.readexactly(length)
+
+
+def _new_folder(server: ForkServer) -> Path:
+    return Path(tempfile.mkdtemp(prefix="k", dir=server.folder))
 
 
 def _environment(limits: Limits) -> dict[str, str]:
     threads = str(limits.threads)
     return {
-        **os.environ,
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
         SEED_VARIABLE: str(limits.seed),
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": "2",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "NBGRADER_EXECUTION": "autograde",
     }
 
 
-class _Client(NotebookClient):
-    """nbclient with a deadline that holds, output that is cut, and no signal handlers."""
+class _Kernel(NotebookClient):
+    """One warm kernel: nbclient with a deadline that holds, output that is cut, and calls.
 
-    def __init__(self, notebook: NotebookNode, limits: Limits, folder: Path):
-        super().__init__(notebook, km=warm_kernel_manager(folder), allow_errors=True, timeout=None)
+    Attributes:
+        position: the cells before it have run in this kernel.
+    """
+
+    km: AsyncKernelManager
+
+    def __init__(self, run: _Run, folder: Path):
+        km = warm_kernel_manager(folder)
+        super().__init__(run.notebook, km=km, allow_errors=True, timeout=None)
         self.log = _SILENT  # what it would log is in the report
-        self.limits = limits
+        self.limits = run.limits
+        self.notes = run.notes
+        self.folder = folder
+        self.position = 0
         self.raise_on_iopub_timeout = False
         self.iopub_timeout = 30  # seconds for outputs still on their way when a cell has ended
-        self.notes: dict[int, str] = {}
         self.printed = 0
         self.flooded = asyncio.Event()
+
+    @classmethod
+    async def start(cls, run: _Run) -> _Kernel:
+        folder = _new_folder(run.server)
+        work = folder / "work"
+        if run.limits.isolation is Isolation.NONE:
+            work.mkdir()
+        kernel = cls(run, folder)
+        ours, theirs = socket.socketpair()
+        kernel.reader, kernel.writer = await asyncio.open_unix_connection(sock=ours)
+        try:
+            with theirs:
+                await kernel.async_start_new_kernel(
+                    server=run.server,
+                    folder=folder,
+                    cwd=str(work),
+                    env=_environment(run.limits),
+                    channel=theirs,
+                    resources=run.limits.resources,
+                )
+            await kernel.async_start_new_kernel_client()
+        except BaseException:
+            await kernel.stop()
+            raise
+        return kernel
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
     async def run(self, index: int, cell: NotebookNode, seconds_left: float) -> Outcome | None:
         """Runs one cell; the outcome if the kernel did not survive it.
@@ -231,12 +517,9 @@ class _Client(NotebookClient):
         Args:
             seconds_left: for this cell and all that follow.
         """
-        assert self.km is not None
         self.printed = 0
         self.flooded.clear()
-        is_test = nbgrader_metadata(cell).get("grade")
-        limit = self.limits.test_seconds if is_test else self.limits.cell_seconds
-        seconds = min(limit or seconds_left, seconds_left)
+        seconds = min(self.limits.cell_seconds or seconds_left, seconds_left)
         execution = asyncio.ensure_future(self.async_execute_cell(cell, index))
         flood = asyncio.ensure_future(self.flooded.wait())
         try:
@@ -249,18 +532,46 @@ class _Client(NotebookClient):
                     if self.flooded.is_set()
                     else f"interrupted after {seconds:.0f} s"
                 )
-                await self.km.interrupt_kernel()
+                await self.interrupt()
                 await asyncio.wait({execution}, timeout=GRACE_SECONDS)
             if not execution.done():
                 return Outcome.TIMED_OUT
             await execution
             return None
         except DeadKernelError:
-            return Outcome.KERNEL_DIED
+            memory = await self.exit_status() == MEMORY_EXCEEDED
+            return Outcome.OUT_OF_MEMORY if memory else Outcome.KERNEL_DIED
         finally:
             flood.cancel()
             execution.cancel()
             await asyncio.gather(flood, execution, return_exceptions=True)
+
+    async def serve(self) -> Outcome | None:
+        """Has the kernel answer calls; ends when it stops doing so."""
+        self.printed = 0
+        with suppress(DeadKernelError):
+            await self.async_execute_cell(nbformat.v4.new_code_cell(SERVE), 0, store_history=False)
+            return None
+        return Outcome.KERNEL_DIED
+
+    async def exchange(self, request: bytes, reply: bool = True) -> bytes:
+        """Sends a call and waits for its reply.
+
+        Raises:
+            OSError, EOFError: if the kernel does not keep to the protocol.
+        """
+        self.writer.write(struct.pack("<Q", len(request)) + request)
+        await self.writer.drain()
+        return await _read_frame(self.reader) if reply else b""
+
+    async def interrupt(self) -> None:
+        """Raises KeyboardInterrupt in what the kernel runs."""
+        await self.km.interrupt_kernel()
+
+    async def exit_status(self) -> int | None:
+        """How the kernel's process ended; None if it has not."""
+        provisioner = self.km.provisioner
+        return None if provisioner is None else await provisioner.poll()
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -270,9 +581,7 @@ class _Client(NotebookClient):
             already, self.printed = self.printed, self.printed + len(repr(msg["content"]))
             if self.printed > self.limits.flood_bytes:
                 self.flooded.set()
-            # The table of checks comes last, and is what the marks are read from.
-            has_checks = MIME_TYPE in msg["content"].get("data", {})
-            if self.printed > self.limits.output_bytes and not has_checks:
+            if self.printed > self.limits.output_bytes:
                 if already <= self.limits.output_bytes:
                     text = f"\n[cut: a cell may print {self.limits.output_bytes:,} bytes]\n"
                     cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=text))
@@ -282,8 +591,10 @@ class _Client(NotebookClient):
 
     async def stop(self) -> None:
         """Kills the kernel and closes the channels."""
-        assert self.km is not None
-        await self.km.shutdown_kernel(now=True)
+        self.writer.close()
+        with suppress(RuntimeError):  # it never started
+            await self.km.shutdown_kernel(now=True)
         await self.km.cleanup_resources()
         if self.kc is not None:
             self.kc.stop_channels()
+        shutil.rmtree(self.folder, ignore_errors=True)

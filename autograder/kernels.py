@@ -1,21 +1,22 @@
-"""Warm kernels: a fork server that has done the slow imports once.
+"""Warm processes: a fork server that has done the slow imports once.
 
 Importing torch and TensorFlow takes most of the time of grading a small notebook. The fork
-server (`python -m autograder.kernels SOCKET`) imports them, uses none of them, and forks an
-ipykernel on request in a few hundredths of a second. `WarmProvisioner` plugs it into
-jupyter_client, so that everything that speaks to kernels can use it through a kernelspec.
+server imports them, uses none of them, and forks an ipykernel, or a judge, on request in a few
+hundredths of a second. It runs inside the sandbox, and each process that it forks confines itself further
+(sandbox.py). `WarmProvisioner` plugs it into jupyter_client, so that everything that speaks to
+kernels can use it through a kernelspec.
 
-One connection to the server's socket is one kernel: the client sends a line of JSON (command,
-folder, environment), the server answers with the process id and, at the end, the exit
-status. When the client goes away, the kernel and all of its process group are killed; when the
-server's standard input closes, the server ends and every kernel with it.
+A request is one message on the server's control socket, a line of JSON with a connection and, for
+grading, a channel (remote.py, judge.py). The server answers on the connection with the process id and,
+at the end, the exit status; the client may ask there for a signal. When the client closes the
+connection, everything that the process started is killed; when the control socket closes, the server ends
+and every process with it. Nothing listens on a path or a port.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -28,6 +29,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +39,17 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
+from autograder import sandbox
+from autograder.remote import CHANNEL_VARIABLE
+from autograder.sandbox import Isolation, Resources
+
 PRELOADED = (
+    "autograder.judge",
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
     "matplotlib.pyplot",
     "matplotlib_inline.backend_inline",
+    "pyseccomp",
     "sklearn.datasets",
     "torch",
     "torch.utils.flop_counter",
@@ -50,131 +60,207 @@ PRELOADED = (
     "transformers.models.starcoder2.modeling_starcoder2",
 )
 START_SECONDS = 120
-_PR_SET_PDEATHSIG = 1
+_REQUEST_BYTES = 2**18
 
 
 # ---------------------------------------------------------------- the server's side
 
 
-def serve(path: str) -> None:
-    """Listens on the Unix socket `path` and forks kernels until standard input closes."""
+def serve(control: socket.socket, isolation: Isolation) -> None:
+    """Forks what is asked for on the control socket, until that closes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for name in PRELOADED:
         importlib.import_module(name)
     gc.freeze()  # shared pages stay shared in the children
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen(128)
-    _Server(listener).run()
+    _Server(control, isolation).run()
 
 
 class _Server:
-    def __init__(self, listener: socket.socket):
-        self.listener = listener
-        self.kernels: dict[int, socket.socket] = {}  # by process id
+    def __init__(self, control: socket.socket, isolation: Isolation):
+        self.control = control
+        self.isolation = isolation
+        self.connections: dict[int, socket.socket] = {}  # by process id
+        self.slots: dict[int, int] = {}  # by process id
         self.selector = selectors.DefaultSelector()
         self.child_ended, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
+        sandbox.adopt_orphans()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        for source in (listener, sys.stdin, self.child_ended):
+        for source in (control, self.child_ended):
             self.selector.register(source, selectors.EVENT_READ)
 
     def run(self) -> None:
         while True:
             for key, _ in self.selector.select():
-                if key.fileobj is self.listener:
-                    self._accept()
-                elif key.fileobj is sys.stdin:
-                    if not os.read(0, 4096):
-                        for pid in self.kernels:
-                            _kill_group(pid)
+                if key.fileobj is self.control:
+                    if not self._accept():
+                        for pid in self.connections:
+                            _signal(pid, signal.SIGKILL)
                         return
                 elif key.fileobj == self.child_ended:
                     os.read(self.child_ended, 4096)
                     self._reap()
-                else:  # a client sends nothing after its request: it went away
-                    self._hang_up(key.data)
+                else:
+                    self._hear(key.data)
 
-    def _accept(self) -> None:
-        connection, _ = self.listener.accept()
-        connection.settimeout(10)
-        try:
-            with connection.makefile("r", encoding="utf-8") as stream:
-                request = json.loads(stream.readline())
-            ready, own_group = os.pipe()  # closed by the child when it leads its own group
-            pid = os.fork()
-            if pid == 0:
-                self._become_kernel(connection, request, own_group)
-            self.kernels[pid] = connection
-            os.close(own_group)
-            os.read(ready, 1)
-            os.close(ready)
-            connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
-            connection.setblocking(False)
-            self.selector.register(connection, selectors.EVENT_READ, pid)
-        except (OSError, ValueError) as error:
-            print(f"fork server: {error}", file=sys.stderr)
-            if connection in self.kernels.values():
-                _kill_group(pid)  # its connection is closed when it is reaped
-            else:
-                connection.close()
+    def _accept(self) -> bool:
+        """Forks one process; False if the client is gone."""
+        text, descriptors, _, _ = socket.recv_fds(self.control, _REQUEST_BYTES, 2)
+        if not text:
+            return False
+        connection = socket.socket(fileno=descriptors[0])
+        channel = socket.socket(fileno=descriptors[1]) if len(descriptors) > 1 else None
+        slot = min(set(range(len(self.slots) + 1)) - set(self.slots.values()))
+        told, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            self._become(connection, channel, json.loads(text), slot, tell)
+        os.close(tell)
+        if channel is not None:
+            channel.close()
+        with open(told, encoding="utf-8") as stream:  # until the new process is confined
+            first, *rest = stream.read().split("\n", 1)
+        if rest != ["ok"]:
+            answer = {"error": "".join(rest) or first or "the new process died"}
+            self._answer(connection, answer)
+            connection.close()
+            if first.isdigit():
+                _signal(int(first), signal.SIGKILL)
+            return True
+        pid = int(first)
+        self.connections[pid] = connection
+        self.slots[pid] = slot
+        self._answer(connection, {"pid": pid})
+        connection.setblocking(False)
+        self.selector.register(connection, selectors.EVENT_READ, pid)
+        return True
 
-    def _become_kernel(
-        self, connection: socket.socket, request: dict[str, Any], own_group: int
+    @staticmethod
+    def _answer(connection: socket.socket, answer: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # the client may have gone away
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+
+    def _become(
+        self,
+        connection: socket.socket,
+        channel: socket.socket | None,
+        request: dict[str, Any],
+        slot: int,
+        tell: int,
     ) -> None:
-        """In the child: everything up to ipykernel's main loop; never returns."""
+        """In the child: everything up to ipykernel's or the judge's main loop; never returns."""
         status = 1
         try:
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            os.setsid()
-            os.close(own_group)
             os.close(signal.set_wakeup_fd(-1))
             os.close(self.child_ended)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self.selector.close()
-            for other in (self.listener, connection, *self.kernels.values()):
+            for other in (self.control, connection, *self.connections.values()):
                 other.close()
             nowhere = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(nowhere, descriptor)
-            os.chdir(request["cwd"])
-            os.environ.clear()
-            os.environ.update(request["env"])
-            tempfile.tempdir = None  # look at TMPDIR again
-            _reseed()
-            _limit_threads(int(request["env"].get("OMP_NUM_THREADS", "0")))
-            _run_ipykernel(request["command"])
+            for descriptor in (0, 1, 2) if request["kind"] == "kernel" else (0, 1):
+                os.dup2(nowhere, descriptor)  # the judge's errors go to the server's log
+            try:
+                work = self._confine(request, slot, tell)
+            except Exception as error:
+                os.write(tell, f"\n{error}".encode())
+                raise
+            os.write(tell, b"\nok")
+            os.close(tell)
+            _settle(request, work)
+            if channel is None or request["kind"] == "kernel":
+                if channel is not None:
+                    os.environ[CHANNEL_VARIABLE] = str(channel.detach())
+                _run_ipykernel(request["command"])
+            else:
+                from autograder import judge
+
+                judge.run(channel)
             status = 0
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
 
+    def _confine(self, request: dict[str, Any], slot: int, tell: int) -> str:
+        if self.isolation is not Isolation.FULL:
+            sandbox.die_with_parent()
+        if self.isolation is Isolation.NONE:
+            os.setsid()
+            os.write(tell, str(os.getpid()).encode())
+            return ""
+        return sandbox.confine(
+            self.isolation,
+            request["folder"],
+            slot,
+            Resources(**request["resources"]),
+            announce=lambda pid: os.write(tell, str(pid).encode()),
+        )
+
+    def _hear(self, pid: int) -> None:
+        """A client asks for signals, or goes away."""
+        if pid not in self.connections:
+            return
+        try:
+            text = self.connections[pid].recv(4096)
+        except OSError:
+            text = b""
+        if not text:
+            _signal(pid, signal.SIGKILL)
+            self.selector.unregister(self.connections[pid])  # closed when the process is reaped
+        for line in text.splitlines():
+            _signal(pid, int(line))
+
     def _reap(self) -> None:
-        for pid in list(self.kernels):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                connection = self.kernels.pop(pid)
-                code = os.waitstatus_to_exitcode(status)
-                with contextlib.suppress(OSError):
-                    connection.sendall(json.dumps({"exit": code}).encode() + b"\n")
-                _kill_group(pid)  # what the kernel left behind in its group
-                with contextlib.suppress(KeyError, ValueError):  # it hung up before
-                    self.selector.unregister(connection)
-                connection.close()
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid not in self.connections:  # a forerunner of a confined process, or an orphan
+                continue
+            connection = self.connections.pop(pid)
+            del self.slots[pid]
+            _signal(pid, signal.SIGKILL)  # what is left in its group
+            if self.isolation is not Isolation.FULL:
+                self._kill_orphans()
+            self._answer(connection, {"exit": os.waitstatus_to_exitcode(status)})
+            with contextlib.suppress(KeyError, ValueError):  # it hung up before
+                self.selector.unregister(connection)
+            connection.close()
 
-    def _hang_up(self, pid: int) -> None:
-        if pid in self.kernels:
-            _kill_group(pid)
-            self.selector.unregister(self.kernels[pid])  # closed when the process is reaped
+    def _kill_orphans(self) -> None:
+        """Kills what left its kernel's process group and outlived its parents."""
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        for pid in map(int, children):
+            if pid not in self.connections:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
-def _kill_group(pid: int) -> None:
+def _signal(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(pid, number)
+
+
+def _settle(request: dict[str, Any], work: str) -> None:
+    """Folder, environment, random numbers and threads of a new process."""
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(work or request["cwd"])
+    if work:
+        home = str(Path(work).parent)
+        os.environ.update(HOME=home, TMPDIR=home, IPYTHONDIR=f"{home}/.ipython")
+    tempfile.tempdir = None  # look at TMPDIR again
+    _reseed()
+    _limit_threads(int(request["env"].get("OMP_NUM_THREADS", "0")))
 
 
 def _reseed() -> None:
@@ -217,66 +303,120 @@ def _run_ipykernel(command: list[str]) -> None:
 
 
 class ForkServer:
-    """Starts the fork server as a child of this process and asks it for kernels."""
+    """Starts the fork server as a child of this process and asks it for processes.
 
-    def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="autograder-")
-        self.path = str(Path(self._folder) / "fork.sock")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "autograder.kernels", self.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    Attributes:
+        folder: the only folder that the server's processes share with this one.
+
+    Raises:
+        SandboxError: if bubblewrap is asked for and missing.
+    """
+
+    def __init__(self, isolation: Isolation) -> None:
+        self.isolation = isolation
+        self.folder = Path(tempfile.mkdtemp(prefix="autograder-")).resolve()
+        self._log = self.folder / "server.log"
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-m", "autograder.kernels", str(theirs.fileno()), isolation]
+        environment = dict(os.environ)
+        if isolation is not Isolation.NONE:
+            environment = _clean_environment(self.folder)
+        if isolation is Isolation.FULL:
+            command = sandbox.wrap(command, self.folder)
+        with theirs, self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+            )
 
     def close(self) -> None:
-        """Ends the server and all of its kernels."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        """Ends the server and all of its processes."""
+        self._control.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def fork(self, command: list[str], cwd: str, env: dict[str, str]) -> ForkedProcess:
-        """A new kernel process.
+    def fork(  # noqa: PLR0913  (what a process needs)
+        self,
+        kind: str,
+        *,
+        env: dict[str, str],
+        folder: Path,
+        cwd: str = "",
+        command: list[str] | None = None,
+        channel: socket.socket | None = None,
+        resources: Resources | None = None,
+    ) -> ForkedProcess:
+        """A new process, confined.
+
+        Args:
+            kind: "kernel" or "judge".
+            folder: where it may make sockets; a folder of its own in the server's.
+            cwd: where it runs unless it is confined: then in a folder of its own.
+            channel: handed over to it, for calls.
 
         Raises:
-            OSError: if the server cannot be reached.
+            OSError: if the server does not answer or the process cannot be confined.
         """
-        connection = self._connect()
-        request = {"command": command, "cwd": cwd, "env": env}
-        connection.sendall(json.dumps(request).encode() + b"\n")
-        return ForkedProcess(connection)
-
-    def _connect(self) -> socket.socket:
-        waited = threading.Event()
-        for _ in range(START_SECONDS * 10):
-            connection = socket.socket(socket.AF_UNIX)
+        connection, theirs = socket.socketpair()
+        request = {
+            "kind": kind,
+            "command": command,
+            "cwd": cwd,
+            "env": env,
+            "folder": str(folder),
+            "resources": asdict(resources or Resources()),
+        }
+        handed = [theirs.fileno()] + ([channel.fileno()] if channel is not None else [])
+        with theirs:
             try:
-                connection.connect(self.path)
-                return connection
-            except OSError:
+                socket.send_fds(self._control, [json.dumps(request).encode()], handed)
+            except OSError as error:
                 connection.close()
-                if self.process.poll() is not None:
-                    raise
-                waited.wait(0.1)  # still importing
-        raise TimeoutError("the fork server did not start")
+                raise ConnectionError(f"the fork server is gone: {self._last_words()}") from error
+        return ForkedProcess(connection, self._last_words)
+
+    def _last_words(self) -> str:
+        try:
+            return self._log.read_text(errors="replace").strip()[-500:]
+        except OSError:
+            return ""
+
+
+def _clean_environment(folder: Path) -> dict[str, str]:
+    """What a sandboxed process may know of this one's environment: nothing that could be secret."""
+    kept = ("PATH", "LANG", "LC_ALL", "TZ", "TF_CPP_MIN_LOG_LEVEL", "CUDA_VISIBLE_DEVICES")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    return {**environment, "HOME": str(folder), "MPLCONFIGDIR": str(folder / "matplotlib")}
 
 
 class ForkedProcess:
-    """A kernel forked by the server, with the part of Popen's interface that Jupyter uses."""
+    """A process forked by the server, with the part of Popen's interface that Jupyter uses."""
 
     stdin = stdout = stderr = None
 
-    def __init__(self, connection: socket.socket):
+    def __init__(self, connection: socket.socket, last_words: Callable[[], str]):
         self._connection = connection
+        self._last_words = last_words
         self._buffer = b""
         self.returncode: int | None = None
-        connection.settimeout(30)
-        self.pid = int(self._message()["pid"])
+        connection.settimeout(START_SECONDS)
+        try:
+            answer = self._message()
+        except OSError as error:
+            connection.close()
+            raise ConnectionError(f"the fork server does not answer: {last_words()}") from error
+        if "error" in answer:
+            connection.close()
+            raise sandbox.SandboxError(answer["error"])
+        self.pid = int(answer["pid"])  # in the server's namespace
 
     def _message(self) -> dict[str, Any]:
         while b"\n" not in self._buffer:
@@ -312,9 +452,11 @@ class ForkedProcess:
         self._connection.close()
 
     def send_signal(self, number: int) -> None:
-        """Signals the kernel's process group."""
+        """Signals the process and its group."""
         if self.poll() is None:
-            os.killpg(self.pid, number)
+            self._connection.settimeout(10)
+            with contextlib.suppress(OSError):  # it ended just now
+                self._connection.sendall(b"%d\n" % number)
 
     def kill(self) -> None:
         """Kills the kernel's process group."""
@@ -325,35 +467,49 @@ class ForkedProcess:
         self.send_signal(signal.SIGTERM)
 
 
-_server: ForkServer | None = None
-_server_lock = threading.Lock()
+_servers: dict[Isolation, ForkServer] = {}
+_servers_lock = threading.Lock()
 
 
-def fork_server() -> ForkServer:
-    """This process's fork server, started on first use and again if it died."""
-    global _server  # noqa: PLW0603  (one per process; it lives as long as the process)
-    with _server_lock:
-        if _server is None or _server.process.poll() is not None:
-            if _server is not None:
-                _server.close()
-            _server = ForkServer()
-            atexit.register(_server.close)
-        return _server
+def fork_server(isolation: Isolation = Isolation.NONE) -> ForkServer:
+    """This process's fork server of that isolation, started on first use and again if it died."""
+    with _servers_lock:
+        server = _servers.get(isolation)
+        if server is None or server.process.poll() is not None:
+            if server is not None:
+                server.close()
+            server = _servers[isolation] = ForkServer(isolation)
+            atexit.register(server.close)
+        return server
 
 
 class WarmProvisioner(LocalProvisioner):
-    """Launches kernels by forking; starts them cold, and says so, if that fails."""
+    """Launches kernels by forking.
+
+    Without further arguments, as JupyterLab and nbval use it, the kernel is not confined, and
+    starts cold, with a warning, if it cannot be forked. The grader passes a `server` and
+    what `ForkServer.fork` wants; such a kernel is never started in another way.
+    """
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
         """Forks the kernel that `cmd` describes and returns its connection information."""
+        server = kwargs.pop("server", None)
         try:
-            self.process = fork_server().fork(
-                cmd, str(kwargs.get("cwd") or os.getcwd()), kwargs.get("env") or dict(os.environ)
-            )
+            if server is None:
+                folder = Path(self.parent.connection_file).parent
+                cwd = str(kwargs.get("cwd") or os.getcwd())
+                env = kwargs.get("env") or dict(os.environ)
+                self.process = fork_server().fork(
+                    "kernel", command=cmd, folder=folder, cwd=cwd, env=env
+                )
+            else:
+                self.process = server.fork("kernel", command=cmd, **kwargs)
         except OSError as error:
+            if server is not None:
+                raise
             self.log.warning("no warm kernel (%s); starting a cold one", error)
             return dict(await super().launch_kernel(cmd, **kwargs))
-        self.pid = self.pgid = self.process.pid
+        self.pid = self.process.pid
         self.cwd = kwargs.get("cwd")
         return dict(self.connection_info)
 
@@ -373,4 +529,4 @@ def warm_kernel_manager(folder: Path) -> AsyncKernelManager:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(socket.socket(fileno=int(sys.argv[1])), Isolation(sys.argv[2]))

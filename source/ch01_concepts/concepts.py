@@ -2,7 +2,7 @@
 # jupyter:
 #   autograder:
 #     cell_seconds: 25
-#     test_seconds: 150
+#     check_seconds: 60
 #   jupytext:
 #     text_representation:
 #       extension: .py

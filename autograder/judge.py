@@ -1,0 +1,185 @@
+"""Runs test cells in a trusted process, outside the student's.
+
+Hidden tests, expected values and marks exist here and in the grader, never where student code
+runs. The judge runs the assignment's set-up cells and test cells; each name that the student defines
+is a `Proxy`, and a call of it, like a `probe`, goes to the student's kernel as a pickle and comes back as
+`wire` data, through the grader, which holds the clock. A judge is forked for each submission.
+
+The grader's frames: one JSON object for each cell to run. The judge's: a letter and its payload.
+CALL asks for one frame in return, whose first letter is an `Answer`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import linecache
+import signal
+import socket
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import cloudpickle
+
+from autograder import checks, wire
+from autograder.checks import CallLost, Checks, Outcome, StudentError
+from autograder.remote import look_up
+
+CALL, CHECK, DONE, BROKEN = b"C", b"K", b"D", b"B"
+T = TypeVar("T")
+
+
+class Answer(StrEnum):
+    """What became of a call."""
+
+    REPLY = "R"
+    TIMED_OUT = "T"
+    OUT_OF_MEMORY = "M"
+    KERNEL_DIED = "K"
+
+
+_LOST = {
+    Answer.TIMED_OUT: Outcome.TIMED_OUT,
+    Answer.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
+    Answer.KERNEL_DIED: Outcome.KERNEL_DIED,
+}
+
+
+class Proxy:
+    """A name that the student defines: calling it calls the student's function."""
+
+    def __init__(self, name: str, judge: _Judge):
+        self._name = name
+        self._judge = judge
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._judge.call(self, args, kwargs)
+
+    def __getattr__(self, attribute: str) -> Any:
+        raise AttributeError(
+            f"{self._name}.{attribute} is in the student's process; a probe can reach it"
+        )
+
+
+class _Judge:
+    """The judge's side of the channel; what `checks.judge` is in this process."""
+
+    def __init__(self, channel: socket.socket):
+        self.channel = channel
+        self.by_reference: dict[int, str] = {}  # id of a set-up object -> its name
+        self._seed: int | None = None
+        self._printed = ""
+
+    def begin(self, check: str, seed: int) -> None:
+        self._seed, self._printed = seed, ""
+        wire.send_frame(self.channel, CHECK + check.encode())
+
+    def printed(self) -> str:
+        return self._printed
+
+    def call(
+        self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> T:
+        request = io.BytesIO()
+        _Pickler(request, self).dump((self._seed, function, args, kwargs or {}))
+        self._seed = None  # only once a check
+        wire.send_frame(self.channel, CALL + request.getvalue())
+        answer = wire.receive_frame(self.channel)
+        kind = Answer(answer[:1].decode())
+        if kind is not Answer.REPLY:
+            raise CallLost(_LOST[kind])
+        try:
+            reply = wire.decode(answer[1:])
+            self._printed += str(reply.get("printed", ""))[: checks.MAX_PRINTED + 1]
+            if "error" not in reply:
+                return reply["value"]  # type: ignore[no-any-return]
+            described = reply["error"]
+            where = described["where"]
+            if where is not None:
+                where = (int(where[0]), str(where[1])[:100], str(where[2])[:200])
+            error = _student_error(str(described["type"])[:100], str(described["text"]), where)
+        except (wire.Malformed, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as bad:
+            error = _student_error("ValueError", f"its result is not plain data: {bad}", None)
+        raise error
+
+
+def _student_error(name: str, text: str, where: tuple[int, str, str] | None) -> StudentError:
+    kind: type[StudentError] = StudentError
+    builtin = getattr(builtins, name, None)
+    if isinstance(builtin, type) and issubclass(builtin, Exception):
+        kind = type(name, (StudentError, builtin), {})  # so that a check can expect a ValueError
+    try:
+        error = kind(text)
+    except TypeError:  # UnicodeDecodeError and the like want more
+        error = StudentError(text)
+    error.type_name, error.where, error.text = name, where, text[: checks.MAX_PRINTED]
+    return error
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Sends proxies and what set-up cells define by name: the student's process has them, too."""
+
+    def __init__(self, file: io.BytesIO, judge: _Judge):
+        super().__init__(file)
+        self._judge = judge
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Proxy):
+            return look_up, (obj._name,)
+        if name := self._judge.by_reference.get(id(obj)):
+            return look_up, (name,)
+        return super().reducer_override(obj)
+
+
+def run(channel: socket.socket) -> None:
+    """Runs what the grader sends until it closes the channel."""
+    judge = _Judge(channel)
+    checks.judge = judge
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
+    try:
+        for name in json.loads(wire.receive_frame(channel)):
+            setattr(main, name, Proxy(name, judge))
+        while True:
+            cell = json.loads(wire.receive_frame(channel))
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # too slow: a check ends
+                _run_cell(cell["id"], cell["source"], vars(main))
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                results: list[dict[str, Any]] = []
+                if cell["test"]:
+                    results = [asdict(result) for result in _checks(vars(main)).results]
+                else:
+                    _remember(judge, vars(main))
+                wire.send_frame(channel, DONE + json.dumps(results).encode())
+            except Exception:
+                wire.send_frame(channel, BROKEN + traceback.format_exc().encode())
+    except EOFError:
+        return
+
+
+def _run_cell(identifier: str, source: str, namespace: dict[str, Any]) -> None:
+    name = f"<{identifier}>"
+    lines = source.splitlines(keepends=True)
+    linecache.cache[name] = (len(source), None, lines, name)
+    exec(compile(source, name, "exec"), namespace)
+
+
+def _checks(namespace: dict[str, Any]) -> Checks:
+    found = namespace.pop("check")
+    if not isinstance(found, Checks):
+        raise TypeError("check is no Checks object")
+    return found
+
+
+def _remember(judge: _Judge, namespace: dict[str, Any]) -> None:
+    """Classes and functions that a set-up cell has defined."""
+    for name, value in namespace.items():
+        if isinstance(value, (type, types.FunctionType)) and value.__module__ == "__main__":
+            judge.by_reference[id(value)] = name
