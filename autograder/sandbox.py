@@ -95,13 +95,21 @@ def wrap(command: list[str], folder: Path) -> list[str]:
             arguments += ["--ro-bind", name, name]
     for name in ("ld.so.cache", "localtime", "fonts", "nsswitch.conf", "alternatives", "mime.types"):
         arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for path in sorted({sys.base_prefix, sys.prefix, os.path.realpath(sys.prefix)}):
-        if not path.startswith("/usr"):
-            arguments += ["--ro-bind", path, path]
     # An editable install lies in the course's folder: the package comes along, the chapters do not.
-    arguments += ["--ro-bind", str(PACKAGE), str(PACKAGE)]
+    bound = [path for path in _python_folders() if not path.startswith("/usr/")]
+    parents = {str(parent) for path in (*bound, folder) for parent in Path(path).parents}
+    for parent in sorted(parents - {"/", "/tmp"}):
+        arguments += ["--perms", "0755", "--dir", parent]
+    for path in bound:
+        arguments += ["--ro-bind", path, path]
     arguments += ["--bind", str(folder), str(folder), "--chdir", "/", "--", *command]
     return arguments
+
+
+def _python_folders() -> list[str]:
+    """Where Python, the environment's packages and this package lie."""
+    prefixes = {sys.base_prefix, sys.prefix, os.path.realpath(sys.prefix)}
+    return sorted(prefixes | {os.path.realpath(p) for p in prefixes} | {str(PACKAGE)})
 
 
 # ---------------------------------------------------------------- the inner ring
@@ -143,7 +151,7 @@ def confine(
         announce(os.getpid())
         work = f"{folder}/work"
         os.makedirs(work, exist_ok=True)
-    if os.getuid() == 0:
+    if os.getuid() == 0 and isolation is Isolation.FULL:
         for path in (work, folder, *(entry.path for entry in os.scandir(folder))):
             os.chown(path, user, user, follow_symlinks=False)
         os.setgroups([])
@@ -301,8 +309,7 @@ def _landlock(folder: str, isolation: Isolation) -> None:
         rules |= dict.fromkeys(_SCRATCH, every)
     for path in ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/sys/devices/system"):
         rules[path] = _FS_READ
-    for path in (sys.base_prefix, os.path.realpath(sys.prefix), sys.prefix, str(PACKAGE)):
-        rules[path] = _FS_READ
+    rules |= dict.fromkeys(_python_folders(), _FS_READ)
     rules["/dev/pts"] = device | _FS_READ_DIR
     for name in ("null", "zero", "full", "random", "urandom", "tty"):
         rules[f"/dev/{name}"] = device

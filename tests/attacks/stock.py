@@ -39,13 +39,16 @@ ALONE = {
     "startup_file", "fork_bomb", "threads", "swallowed_interrupt", "stopped", "recursion",
     "kill_parent", "daemon", "overwrite_neighbour", "gradebook_update", "symlink_for_grader",
     "trace_parent", "surrogates", "parent_memory", "exit_after_forgery", "shell_message",
-    "all_descriptors", "closed_descriptors", "deaf_call",
+    "all_descriptors", "closed_descriptors", "deaf_call", "points_metadata", "renamed_test",
+    "duplicated_test", "deleted_test", "edited_test", "edited_setup", "unlocked_test",
+    "markdown_test",
 }  # fmt: skip
 SLOW = {"daemon", "fork_bomb"}  # to be watched for some seconds more
 TOGETHER = 8
 WITH_ZOE = {
     "startup_file", "fork_bomb", "threads", "kill_parent", "overwrite_neighbour", "side_channel",
     "gradebook_update", "symlink_for_grader", "swallowed_interrupt", "stopped",
+    "duplicated_test", "unlocked_test", "markdown_test",
 }  # fmt: skip
 LARGE = 10 * 2**20  # bytes
 
@@ -192,11 +195,8 @@ def judge(run: Run, attack: Attack, with_zoe: bool) -> dict[str, object]:
     wrong = {name: marks.get(name) for name, due in neighbours.items() if marks.get(name) != due}
     leak = next(filter(None, (_leak(run.output(student + copy)) for copy in ("", "_2"))), "")
     left = f"autograder-canary-{attack.name}"
-    size = sum(
-        path.lstat().st_size
-        for path in run.folder.glob(f"autograded/{student}/**/*")
-        if not path.is_dir()
-    )
+    files = [p for p in run.folder.glob(f"autograded/{student}/**/*") if not p.is_dir()]
+    size = sum(path.lstat().st_size for path in files)
     feedback = run.folder / "feedback" / student / CHAPTER / "target.html"
     shown = feedback.read_text(encoding="utf-8", errors="replace") if feedback.exists() else ""
     due = f"{attack.score:g} deserved"
@@ -212,6 +212,7 @@ def judge(run: Run, attack: Attack, with_zoe: bool) -> dict[str, object]:
         ("process left" if run.processes else "", f"{run.processes} after nbgrader had ended"),
         ("unsafe HTML kept" if attack.unsafe and attack.unsafe in shown else "", "in the feedback"),
         (f"not bounded ({size >> 20} MB)" if size > LARGE else "", "in autograded/"),
+        (f"not bounded ({len(files)} files)" if len(files) > 1000 else "", "in autograded/"),
         ("no mark" if mark is None else "", f"{due}; {_last_line(run.log)}"),
         ("mark lost" if mark is not None and mark < attack.score else "", due),
     ]:
