@@ -390,9 +390,7 @@ def _is_hidden(function: Callable[..., object]) -> bool:
     return begins > sum(line.strip() == HIDDEN_END for line in above)
 
 
-def blamed_frame(
-    trace: TracebackType | None, but_not: str = ""
-) -> traceback.FrameSummary | None:
+def blamed_frame(trace: TracebackType | None, but_not: str = "") -> traceback.FrameSummary | None:
     """The innermost frame whose code was typed into a notebook, outside the file `but_not`."""
     typed_in = []
     for frame in traceback.extract_tb(trace):
@@ -435,7 +433,9 @@ def _explain(
     return Outcome.FAILED, f"Your answer could not be used ({name}). {text}".strip()
 
 
-def _explain_students_error(name: str, text: str, lineno: int, function: str, line: str) -> tuple[Outcome, str]:
+def _explain_students_error(
+    name: str, text: str, lineno: int, function: str, line: str
+) -> tuple[Outcome, str]:
     if name == "NotImplementedError" and line.startswith("raise NotImplementedError"):
         return Outcome.NOT_ATTEMPTED, ""
     outcome = Outcome.OUT_OF_MEMORY if name == "MemoryError" else Outcome.ERROR

@@ -1,4 +1,5 @@
-"""The command line: `autograder build`, `autograder grade`, `autograder report`.
+"""The command line: `autograder build`, `autograder grade`, `autograder report`,
+`autograder doctor`.
 
 Exit codes: 0 all went well (a rejected submission is a result, not a failure), 1 something
 failed or is stale, 2 wrong usage. Results go to standard output, progress to standard error.
@@ -29,13 +30,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from autograder import batch
+from autograder import batch, doctor
 from autograder import build as builder
 from autograder.course import Course, CourseError
 from autograder.grade import Limits
 from autograder.report import write_report
 from autograder.results import Report, Status
+from autograder.sandbox import Isolation
 
+log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
 SECONDS_BETWEEN_LINES = 10
 Submitted = Annotated[
@@ -92,6 +95,9 @@ def grade(  # noqa: PLR0913  (one parameter an option)
     force: Annotated[
         bool, typer.Option("--force", help="Grade again what has not changed.")
     ] = False,
+    isolation: Annotated[
+        str, typer.Option(help="auto (the strongest that holds here), full, process or none.")
+    ] = "auto",
 ) -> None:
     """Grade submissions of CHAPTER into nbgrader's gradebook, and write the class report."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -99,12 +105,13 @@ def grade(  # noqa: PLR0913  (one parameter an option)
         course = Course.find(Path.cwd())
         assignment = course.assignment(chapter)
         members = _class(course, submitted)
+        confined = _isolation(isolation)
         with _progress(assignment.name) as progress:
             reports = batch.grade_class(
                 course,
                 assignment,
                 members,
-                Limits(threads=max(1, (os.cpu_count() or 1) // jobs)),
+                Limits(threads=max(1, (os.cpu_count() or 1) // jobs), isolation=confined),
                 students=student or (),
                 jobs=jobs,
                 gradebook=not no_gradebook,
@@ -124,6 +131,50 @@ def grade(  # noqa: PLR0913  (one parameter an option)
     print(f"Report: {page}")
     if any(report.status is Status.FAILED for report in reports):
         raise typer.Exit(1)
+
+
+def _isolation(wanted: str) -> Isolation:
+    """The isolation asked for, if it holds here."""
+    if wanted == "auto":
+        found, missing = doctor.best()
+        if found is Isolation.NONE:
+            raise CourseError(
+                f"submissions cannot be confined here ({_in_words(missing)}); `autograder doctor` "
+                "says more. For submissions that you trust: --isolation none"
+            )
+        if found is Isolation.PROCESS:
+            log.warning("weaker isolation, without namespaces: %s", _in_words(missing))
+        return found
+    try:
+        isolation = Isolation(wanted)
+    except ValueError:
+        raise CourseError("--isolation is auto, full, process or none") from None
+    if isolation is not Isolation.NONE:
+        missing = [finding for finding in doctor.examine(isolation) if not finding.holds]
+        if missing:
+            raise CourseError(f"{isolation} isolation does not hold here: {_in_words(missing)}")
+    return isolation
+
+
+def _in_words(missing: list[doctor.Finding]) -> str:
+    return "; ".join(f"{finding.layer}: {finding.seen}" for finding in missing)
+
+
+@app.command(name="doctor")
+def examine() -> None:
+    """Try each layer of the sandbox on this machine and say which hold."""
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for isolation in (Isolation.FULL, Isolation.PROCESS):
+        table = Table(
+            "layer", "", "what was seen", box=None, pad_edge=False, title=f"{isolation} isolation"
+        )
+        for finding in doctor.examine(isolation):
+            holds = "[green]holds[/]" if finding.holds else "[red]does not hold[/]"
+            table.add_row(finding.layer, holds, escape(finding.seen))
+        console.print(table, "")
+    chosen, _ = doctor.best()
+    print(f"autograder grade would use: {chosen}")
+    raise typer.Exit(0 if chosen is Isolation.FULL else 1)
 
 
 @app.command()

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import struct
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -269,7 +270,9 @@ class _Run:
         found = await judge.run(str(exercise.test_id), call)
         await call.finish()
         results = [CheckResult.from_dict(data) for data in found]
-        if [(r.name, r.max_points) for r in results] != [(s.name, s.points) for s in specs.values()]:
+        if [(r.name, r.max_points) for r in results] != [
+            (s.name, s.points) for s in specs.values()
+        ]:
             raise JudgeError(f"{exercise.test_id} ran other checks than it defines")
         self.results[str(exercise.test_id)] = results
 
@@ -305,8 +308,11 @@ class _Calls:
             overtime = not exchange.done() and not self.serving.done()
             if overtime:
                 await kernel.interrupt()
-                await asyncio.wait({exchange, self.serving}, timeout=GRACE_SECONDS,
-                                   return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {exchange, self.serving},
+                    timeout=GRACE_SECONDS,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
             with suppress(OSError, EOFError):
                 if exchange.done():
                     reply = exchange.result()
@@ -363,7 +369,11 @@ class _JudgeProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             process = run.server.fork(
-                "judge", env=_environment(run.limits), folder=folder, cwd=str(folder), channel=theirs
+                "judge",
+                env=_environment(run.limits),
+                folder=folder,
+                cwd=str(folder),
+                channel=theirs,
             )
         judge = cls(run, process, folder)
         judge.reader, judge.writer = await asyncio.open_unix_connection(sock=ours)
@@ -390,9 +400,7 @@ class _JudgeProcess:
             if test and identifier != test_id:
                 continue  # its time was used up
             calls.begin_check()
-            self.write(
-                json.dumps({"id": identifier, "source": cell.source, "test": test}).encode()
-            )
+            self.write(json.dumps({"id": identifier, "source": cell.source, "test": test}).encode())
             results = await self._converse(identifier, calls)
             if test:
                 return results
@@ -449,7 +457,7 @@ def _new_folder(server: ForkServer) -> Path:
 def _environment(limits: Limits) -> dict[str, str]:
     threads = str(limits.threads)
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
         "LANG": "C.UTF-8",
         SEED_VARIABLE: str(limits.seed),
         "OMP_NUM_THREADS": threads,

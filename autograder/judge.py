@@ -84,7 +84,10 @@ class _Judge:
         return self._printed
 
     def call(
-        self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+        self,
+        function: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None = None,
     ) -> T:
         request = io.BytesIO()
         _Pickler(request, self).dump((self._seed, function, args, kwargs or {}))
@@ -104,7 +107,14 @@ class _Judge:
             if where is not None:
                 where = (int(where[0]), str(where[1])[:100], str(where[2])[:200])
             error = _student_error(str(described["type"])[:100], str(described["text"]), where)
-        except (wire.Malformed, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as bad:
+        except (
+            wire.Malformed,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as bad:
             error = _student_error("ValueError", f"its result is not plain data: {bad}", None)
         raise error
 

@@ -314,7 +314,7 @@ class ForkServer:
 
     def __init__(self, isolation: Isolation) -> None:
         self.isolation = isolation
-        self.folder = Path(tempfile.mkdtemp(prefix="autograder-")).resolve()
+        self.folder = Path(tempfile.mkdtemp(prefix="autograder-", dir=sandbox.SHARED)).resolve()
         self._log = self.folder / "server.log"
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-m", "autograder.kernels", str(theirs.fileno()), isolation]

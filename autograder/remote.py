@@ -87,4 +87,3 @@ def _describe(error: BaseException) -> dict[str, Any]:
     frame = blamed_frame(error.__traceback__)
     where = None if frame is None else (frame.lineno, frame.name, (frame.line or "")[:200])
     return {"type": type(error).__name__[:100], "text": text, "where": where}
-

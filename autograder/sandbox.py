@@ -30,7 +30,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+# Not in /tmp, where a submission may make what it likes: only the grader makes files here.
+SHARED = "/var/tmp"
 PACKAGE = Path(__file__).resolve().parent
 MEMORY_EXCEEDED = 250  # exit status of a submission that used too much memory
 FIRST_USER = 61_000  # of those that submissions run as if the grader is root; no accounts there
@@ -87,13 +90,30 @@ def wrap(command: list[str], folder: Path) -> list[str]:
     # Root keeps its rights for `confine`, which needs them and drops them; others get a user
     # namespace, in which they have them.
     arguments += ["--cap-add", "ALL"] if os.getuid() == 0 else ["--unshare-user"]
-    arguments += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+    arguments += [
+        "--ro-bind",
+        "/usr",
+        "/usr",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--tmpfs",
+        "/tmp",
+    ]
     for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
         if os.path.islink(name):
             arguments += ["--symlink", os.readlink(name), name]
         elif os.path.isdir(name):
             arguments += ["--ro-bind", name, name]
-    for name in ("ld.so.cache", "localtime", "fonts", "nsswitch.conf", "alternatives", "mime.types"):
+    for name in (
+        "ld.so.cache",
+        "localtime",
+        "fonts",
+        "nsswitch.conf",
+        "alternatives",
+        "mime.types",
+    ):
         arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     # An editable install lies in the course's folder: the package comes along, the chapters do not.
     bound = [path for path in _python_folders() if not path.startswith("/usr/")]
@@ -140,6 +160,7 @@ def confine(
     Raises:
         SandboxError: if a layer cannot be put in place. Nothing then runs.
     """
+    _import_seccomp()  # while its library can still be looked for
     user = FIRST_USER + slot if os.getuid() == 0 else os.getuid()
     work = WORK
     if isolation is Isolation.FULL:
@@ -191,17 +212,18 @@ def _own_mounts(folder: str, resources: Resources) -> None:
     plain = _MS_NOSUID | _MS_NODEV
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     _mount("proc", "/proc", "proc", plain | _MS_NOEXEC)
-    own = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    above = os.path.dirname(folder)  # holds other submissions' folders, too
+    kept = [path for path in _python_folders() if path.startswith("/tmp/")]
+    # Through these, what the new mounts will cover can still be reached.
+    handles = {path: os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (*kept, folder)}
     limits = f"size={resources.scratch_bytes},nr_inodes={resources.scratch_files},mode=1777"
     for path in _SCRATCH:
         _mount("tmpfs", path, "tmpfs", plain, limits)
-    # The folder may have been under /tmp; its siblings are other submissions'.
-    above = os.path.dirname(folder)
-    os.makedirs(above, exist_ok=True)
     _mount("tmpfs", above, "tmpfs", plain, "size=64k,mode=0755")
-    os.mkdir(folder)
-    _mount(f"/proc/self/fd/{own}", folder, None, _MS_BIND)
-    os.close(own)
+    for path, handle in handles.items():
+        os.makedirs(path, exist_ok=True)
+        _mount(f"/proc/self/fd/{handle}", path, None, _MS_BIND)
+        os.close(handle)
     os.mkdir(WORK)
 
 
@@ -300,7 +322,9 @@ def _landlock(folder: str, isolation: Isolation) -> None:
     # Without a network namespace, TCP is refused here (since version 4).
     network = 3 if isolation is Isolation.PROCESS and abi >= 4 else 0
     scoped = 3 if abi >= 6 else 0  # abstract sockets and signals stay inside
-    attributes = struct.pack("QQQ", every, network, scoped)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
+    attributes = struct.pack("QQQ", every, network, scoped)[
+        : 24 if abi >= 6 else 16 if abi >= 4 else 8
+    ]
     ruleset = _call("syscall", _CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     device = _FS_WRITE_FILE | _FS_READ_FILE | _FS_TRUNCATE | _FS_IOCTL
     sockets = _FS_MAKE_SOCK | _FS_REMOVE_FILE | _FS_READ
@@ -346,9 +370,16 @@ _DENIED = (
 _NEW_NAMESPACE = 0x7E020000  # every CLONE_NEW* flag of clone(2)
 
 
-def _seccomp() -> None:
-    import pyseccomp as seccomp
+def _import_seccomp() -> Any:
+    try:
+        import pyseccomp
+    except (ImportError, RuntimeError) as error:
+        raise SandboxError(f"{error} (on Debian: apt-get install libseccomp2)") from None
+    return pyseccomp
 
+
+def _seccomp() -> None:
+    seccomp = _import_seccomp()
     refused = seccomp.ERRNO(errno.EPERM)
     allowed = seccomp.SyscallFilter(seccomp.ALLOW)
     for name in _DENIED:

@@ -1,0 +1,234 @@
+"""Which layers of the sandbox hold on this machine: each one is tried, none assumed.
+
+`examine` starts a small Python process exactly as a submission's is started, lets it try what a submission
+must not be able to do, and reports what stopped it. `autograder doctor` prints that; `autograder
+grade` uses it to choose how to isolate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder import sandbox
+from autograder.sandbox import Isolation, Resources, SandboxError
+
+_TRIAL = Resources(memory_bytes=2**29, file_bytes=2**22, scratch_bytes=2**23, processes=64)
+_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One layer: whether it holds, and what was seen when it was tried."""
+
+    layer: str
+    holds: bool
+    seen: str
+
+
+def examine(isolation: Isolation) -> list[Finding]:
+    """Tries every layer of that isolation."""
+    folder = Path(tempfile.mkdtemp(prefix="autograder-", dir=sandbox.SHARED)).resolve()
+    own = folder / "kernel"
+    own.mkdir()
+    (folder / "other").write_text("another submission's")
+    try:
+        command = [
+            sys.executable,
+            "-m",
+            "autograder.doctor",
+            isolation,
+            str(own),
+            os.environ.get("HOME", "/root"),
+        ]
+        if isolation is Isolation.FULL:
+            command = sandbox.wrap(command, folder)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath), "SECRET": "of the grader"},
+        )
+        if not done.stdout.strip():
+            last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+            return [Finding("start", False, last)]
+        return [Finding(**line) for line in map(json.loads, done.stdout.splitlines())]
+    except (SandboxError, OSError, subprocess.TimeoutExpired) as error:
+        return [Finding("start", False, str(error))]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def best() -> tuple[Isolation, list[Finding]]:
+    """The strongest isolation that holds here, and the findings on what does not.
+
+    NONE means that neither full nor process isolation holds.
+    """
+    missing: list[Finding] = []
+    for isolation in (Isolation.FULL, Isolation.PROCESS):
+        broken = [finding for finding in examine(isolation) if not finding.holds]
+        if not broken:
+            return isolation, missing
+        missing += broken
+    return Isolation.NONE, missing
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _refused(attempt: Callable[[], object], *numbers: int) -> tuple[bool, str]:
+    """Whether the attempt fails with one of these errors."""
+    try:
+        attempt()
+    except OSError as error:
+        return error.errno in numbers, os.strerror(error.errno or 0)
+    except MemoryError:
+        return errno.ENOMEM in numbers, "out of memory"
+    return False, "it worked"
+
+
+def _write(path: str, size: int) -> None:
+    with open(path, "wb") as file:
+        for _ in range(size >> 20):
+            file.write(bytes(2**20))
+
+
+def _fork_many() -> None:
+    children = []
+    try:
+        for _ in range(4 * _TRIAL.processes):
+            pid = os.fork()
+            if pid == 0:
+                time.sleep(_SECONDS)
+                os._exit(0)
+            children.append(pid)
+    finally:
+        for pid in children:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+
+
+def _fill_scratch(folder: str) -> None:
+    try:
+        for number in range(20):
+            _write(f"{folder}/fill{number}", 2**21)
+    finally:
+        for number in range(20):
+            with contextlib.suppress(OSError):
+                os.unlink(f"{folder}/fill{number}")
+
+
+def _listen_on_loopback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname(), 2).close()
+
+
+def _status(key: str) -> str:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{key}:"))
+
+
+def _connect_out() -> None:
+    socket.create_connection(("192.0.2.1", 80), timeout=2)  # an address for documentation
+
+
+def _try_everything(isolation: Isolation, own: str, home: str, work: str) -> None:
+    full = isolation is Isolation.FULL
+    none, refused = (errno.ENOENT,), (errno.EACCES, errno.EPERM)
+    attempts: list[tuple[str, Callable[[], object], tuple[int, ...]]] = [
+        ("the grader's home is out of sight", lambda: os.listdir(home), none + refused),
+        (
+            "other submissions are out of sight",
+            lambda: open(f"{Path(own).parent}/other").read(),
+            none + refused,
+        ),
+        ("the system cannot be written to", lambda: _write("/usr/x", 0), (errno.EROFS, *refused)),
+        (
+            "Landlock: no files outside the scratch folders",
+            lambda: _write(f"{own if full else Path(own).parent}/file", 0),
+            refused,
+        ),
+        ("no network", _connect_out, (errno.ENETUNREACH, *refused)),
+        (
+            "seccomp: no sockets around the network",
+            lambda: socket.socket(40),
+            (errno.EAFNOSUPPORT,),
+        ),
+        (
+            "no signals to the grader",
+            lambda: os.kill(os.getppid(), 0) if not full else os.kill(1, 9),
+            refused,
+        ),
+        (
+            "size of a file is limited",
+            lambda: _write(f"{work}/large", 2 * _TRIAL.file_bytes),
+            (errno.EFBIG,),
+        ),
+        (
+            "memory of a process is limited",
+            lambda: bytearray(2 * _TRIAL.memory_bytes),
+            (errno.ENOMEM,),
+        ),
+    ]
+    if full:
+        attempts += [
+            ("scratch space is limited", lambda: _fill_scratch(work), (errno.ENOSPC,)),
+            ("number of processes is limited", _fork_many, (errno.EAGAIN,)),
+        ]
+    findings = [Finding(name, *_refused(attempt, *numbers)) for name, attempt, numbers in attempts]
+    findings.append(
+        Finding(
+            "no new privileges", _status("NoNewPrivs") == "1", f"NoNewPrivs {_status('NoNewPrivs')}"
+        )
+    )
+    findings.append(
+        Finding("no capabilities", int(_status("CapEff"), 16) == 0, f"CapEff {_status('CapEff')}")
+    )
+    if full:
+        findings.append(
+            Finding(
+                "process ids of its own",
+                os.getpid() == 2,
+                f"process {os.getpid()} of its namespace",
+            )
+        )
+        user = os.getuid()
+        findings.append(Finding("not root", user != 0, f"user {user}"))
+        try:
+            _listen_on_loopback()
+            findings.append(Finding("loopback works, for gloo", True, "connected"))
+        except OSError as error:
+            findings.append(Finding("loopback works, for gloo", False, str(error)))
+    for finding in findings:
+        print(json.dumps(vars(finding)), flush=True)
+
+
+def _main(isolation: Isolation, own: str, home: str) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if os.fork() == 0:
+        work = sandbox.confine(isolation, own, 0, _TRIAL, lambda pid: None)
+        os.chdir(work)
+        _try_everything(isolation, own, home, work)
+        os._exit(0)
+    with contextlib.suppress(ChildProcessError):
+        while True:  # the keeper is adopted by this process when its forerunner ends
+            os.wait()
+
+
+if __name__ == "__main__":
+    sandbox.adopt_orphans()
+    _main(Isolation(sys.argv[1]), sys.argv[2], sys.argv[3])
