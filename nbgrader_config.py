@@ -10,4 +10,11 @@ c.ClearSolutions.code_stub = {"python": CODE_STUB}
 c.ClearSolutions.text_stub = TEXT_STUB
 # The mark scheme of a written question stands in its locked text, where graders see it.
 c.ClearMarkScheme.enforce_metadata = False
-c.Execute.timeout = 120
+# Submissions are graded in the sandbox, by the judge: `nbgrader autograde`, formgrader's button and
+# `autograder grade` give the same marks.
+c.Autograde.autograde_preprocessors = [
+    "autograder.nbgrader_plugin.Judge",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
