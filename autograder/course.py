@@ -24,7 +24,7 @@ import autograder
 from autograder.checks import HIDDEN_BEGIN, HIDDEN_END
 
 CODE_STUB = "raise NotImplementedError"
-DEFAULT_CELL_SECONDS, DEFAULT_CHECK_SECONDS, DEFAULT_NOTEBOOK_SECONDS = 60, 60, 600
+DEFAULT_SECONDS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600}
 TEXT_STUB = "*Your answer here.*"
 NOTEBOOK_METADATA = {
     "kernelspec": {
@@ -101,10 +101,12 @@ class Assignment:
 
     def _read(self) -> NotebookNode:
         notebook = jupytext.reads(self.text, fmt="py:percent")
-        settings = notebook.metadata.get("autograder", {})
-        self.cell_seconds = float(settings.get("cell_seconds", DEFAULT_CELL_SECONDS))
-        self.check_seconds = float(settings.get("check_seconds", DEFAULT_CHECK_SECONDS))
-        self.notebook_seconds = float(settings.get("notebook_seconds", DEFAULT_NOTEBOOK_SECONDS))
+        settings = {**DEFAULT_SECONDS, **notebook.metadata.get("autograder", {})}
+        if unknown := settings.keys() - DEFAULT_SECONDS.keys():
+            raise CourseError(f"{self.path}: the header has unknown settings: {sorted(unknown)}")
+        self.cell_seconds = float(settings["cell_seconds"])
+        self.check_seconds = float(settings["check_seconds"])
+        self.notebook_seconds = float(settings["notebook_seconds"])
         notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
         notebook.nbformat, notebook.nbformat_minor = 4, 5
         seen: set[str] = set()

@@ -1,8 +1,8 @@
 """Which layers of the sandbox hold on this machine: each one is tried, none assumed.
 
-`examine` starts a small Python process exactly as a submission's is started, lets it try what a submission
-must not be able to do, and reports what stopped it. `autograder doctor` prints that; `autograder
-grade` uses it to choose how to isolate.
+`examine` starts a small Python process exactly as a submission's is started, lets it try what a
+submission must not be able to do, and reports what stopped it. `autograder doctor` prints that;
+`autograder grade` uses it to choose how to isolate.
 """
 
 from __future__ import annotations
@@ -45,14 +45,8 @@ def examine(isolation: Isolation) -> list[Finding]:
     own.mkdir()
     (folder / "other").write_text("another submission's")
     try:
-        command = [
-            sys.executable,
-            "-m",
-            "autograder.doctor",
-            isolation,
-            str(own),
-            os.environ.get("HOME", "/root"),
-        ]
+        home = str(Path.home())
+        command = [sys.executable, "-m", "autograder.doctor", isolation, str(own), home]
         if isolation is Isolation.FULL:
             command = sandbox.wrap(command, folder)
         done = subprocess.run(
@@ -90,15 +84,21 @@ def best() -> tuple[Isolation, list[Finding]]:
 # ---------------------------------------------------------------- inside
 
 
-def _refused(attempt: Callable[[], object], *numbers: int) -> tuple[bool, str]:
-    """Whether the attempt fails with one of these errors."""
+def _refused(action: Callable[[], object], *numbers: int) -> tuple[bool, str]:
+    """Whether the action fails with one of these errors; 0 stands for success."""
     try:
-        attempt()
+        action()
     except OSError as error:
         return error.errno in numbers, os.strerror(error.errno or 0)
     except MemoryError:
         return errno.ENOMEM in numbers, "out of memory"
-    return False, "it worked"
+    return 0 in numbers, "it worked"
+
+
+def _claim(holds: bool) -> None:
+    """Succeeds, as an attack would, if the claim holds."""
+    if not holds:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def _write(path: str, size: int) -> None:
@@ -146,75 +146,53 @@ def _connect_out() -> None:
     socket.create_connection(("192.0.2.1", 80), timeout=2)  # an address for documentation
 
 
-def _try_everything(isolation: Isolation, own: str, home: str, work: str) -> None:
+def _try_everything(isolation: Isolation, own: str, home: str, work: str) -> list[Finding]:
     full = isolation is Isolation.FULL
-    none, refused = (errno.ENOENT,), (errno.EACCES, errno.EPERM)
-    attempts: list[tuple[str, Callable[[], object], tuple[int, ...]]] = [
-        ("the grader's home is out of sight", lambda: os.listdir(home), none + refused),
-        (
-            "other submissions are out of sight",
-            lambda: open(f"{Path(own).parent}/other").read(),
-            none + refused,
+    unseen = (errno.ENOENT, errno.EACCES, errno.EPERM)
+    refused = (errno.EACCES, errno.EPERM)
+    beside = str(Path(own).parent)
+
+    def attempt(layer: str, action: Callable[[], object], *numbers: int) -> Finding:
+        return Finding(layer, *_refused(action, *numbers))
+
+    findings = [
+        attempt("the grader's home is out of sight", lambda: os.listdir(home), *unseen),
+        attempt("other submissions are out of sight", Path(beside, "other").read_text, *unseen),
+        attempt(
+            "the system cannot be written to", lambda: _write("/usr/x", 0), errno.EROFS, *refused
         ),
-        ("the system cannot be written to", lambda: _write("/usr/x", 0), (errno.EROFS, *refused)),
-        (
+        attempt(
             "Landlock: no files outside the scratch folders",
-            lambda: _write(f"{own if full else Path(own).parent}/file", 0),
-            refused,
+            lambda: _write(f"{own if full else beside}/file", 0),
+            *refused,
         ),
-        ("no network", _connect_out, (errno.ENETUNREACH, *refused)),
-        (
-            "seccomp: no sockets around the network",
-            lambda: socket.socket(40),
-            (errno.EAFNOSUPPORT,),
+        attempt("no network", _connect_out, errno.ENETUNREACH, *refused),
+        attempt(
+            "seccomp: no sockets around the network", lambda: socket.socket(40), errno.EAFNOSUPPORT
         ),
-        (
-            "no signals to the grader",
-            lambda: os.kill(os.getppid(), 0) if not full else os.kill(1, 9),
-            refused,
-        ),
-        (
-            "size of a file is limited",
+        attempt("no signals to its guardian", lambda: os.kill(os.getppid(), 0), *refused),
+        attempt("no new privileges", lambda: _claim(_status("NoNewPrivs") == "0"), errno.EPERM),
+        attempt("no capabilities", lambda: _claim(int(_status("CapEff"), 16) > 0), errno.EPERM),
+        attempt(
+            "the size of a file is limited",
             lambda: _write(f"{work}/large", 2 * _TRIAL.file_bytes),
-            (errno.EFBIG,),
+            errno.EFBIG,
         ),
-        (
-            "memory of a process is limited",
+        attempt(
+            "the memory of a process is limited",
             lambda: bytearray(2 * _TRIAL.memory_bytes),
-            (errno.ENOMEM,),
+            errno.ENOMEM,
         ),
     ]
     if full:
-        attempts += [
-            ("scratch space is limited", lambda: _fill_scratch(work), (errno.ENOSPC,)),
-            ("number of processes is limited", _fork_many, (errno.EAGAIN,)),
+        findings += [
+            attempt("scratch space is limited", lambda: _fill_scratch(work), errno.ENOSPC),
+            attempt("the number of processes is limited", _fork_many, errno.EAGAIN),
+            attempt("process ids of its own", lambda: _claim(os.getpid() != 2), errno.EPERM),
+            attempt("a user of its own, not root", lambda: _claim(os.getuid() == 0), errno.EPERM),
+            attempt("loopback works, for gloo", _listen_on_loopback, 0),
         ]
-    findings = [Finding(name, *_refused(attempt, *numbers)) for name, attempt, numbers in attempts]
-    findings.append(
-        Finding(
-            "no new privileges", _status("NoNewPrivs") == "1", f"NoNewPrivs {_status('NoNewPrivs')}"
-        )
-    )
-    findings.append(
-        Finding("no capabilities", int(_status("CapEff"), 16) == 0, f"CapEff {_status('CapEff')}")
-    )
-    if full:
-        findings.append(
-            Finding(
-                "process ids of its own",
-                os.getpid() == 2,
-                f"process {os.getpid()} of its namespace",
-            )
-        )
-        user = os.getuid()
-        findings.append(Finding("not root", user != 0, f"user {user}"))
-        try:
-            _listen_on_loopback()
-            findings.append(Finding("loopback works, for gloo", True, "connected"))
-        except OSError as error:
-            findings.append(Finding("loopback works, for gloo", False, str(error)))
-    for finding in findings:
-        print(json.dumps(vars(finding)), flush=True)
+    return findings
 
 
 def _main(isolation: Isolation, own: str, home: str) -> None:
@@ -222,7 +200,8 @@ def _main(isolation: Isolation, own: str, home: str) -> None:
     if os.fork() == 0:
         work = sandbox.confine(isolation, own, 0, _TRIAL, lambda pid: None)
         os.chdir(work)
-        _try_everything(isolation, own, home, work)
+        for finding in _try_everything(isolation, own, home, work):
+            print(json.dumps(vars(finding)), flush=True)
         os._exit(0)
     with contextlib.suppress(ChildProcessError):
         while True:  # the keeper is adopted by this process when its forerunner ends

@@ -41,6 +41,7 @@ from autograder.judge import Answer
 from autograder.kernels import ForkedProcess, ForkServer, fork_server, warm_kernel_manager
 from autograder.results import ExerciseResult, Report, Status
 from autograder.sandbox import MEMORY_EXCEEDED, Isolation, Resources
+from autograder.sanitize import clean_cell, clean_result
 from autograder.submission import Rejected, Submission, is_untouched, parse, repair
 
 GRACE_SECONDS = 5
@@ -110,6 +111,9 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     )
     run = _Run(assignment, notebook, limits)
     asyncio.run(run.execute())
+    for cell in notebook.cells:
+        if not _is_test(cell) and (nbgrader_metadata(cell).get("solution") or not grade_id(cell)):
+            clean_cell(cell)
     report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in run.notes.items()]
     for exercise in assignment.exercises:
         if exercise.test_id is None:
@@ -258,7 +262,6 @@ class _Run:
 
     async def _test(self, judge: _JudgeProcess, index: int, cell: NotebookNode) -> None:
         (exercise,) = (e for e in self.assignment.exercises if e.test_id == grade_id(cell))
-        specs = {spec.name: spec for spec in exercise.checks}
         if self.left <= 0:
             self.results[str(exercise.test_id)] = [
                 CheckResult(s.name, s.title, s.hidden, Outcome.TIMED_OUT, 0, s.points, "", s.hint)
@@ -269,9 +272,9 @@ class _Run:
         call = _Calls(self, index)
         found = await judge.run(str(exercise.test_id), call)
         await call.finish()
-        results = [CheckResult.from_dict(data) for data in found]
+        results = [clean_result(CheckResult.from_dict(data)) for data in found]
         if [(r.name, r.max_points) for r in results] != [
-            (s.name, s.points) for s in specs.values()
+            (s.name, s.points) for s in exercise.checks
         ]:
             raise JudgeError(f"{exercise.test_id} ran other checks than it defines")
         self.results[str(exercise.test_id)] = results
@@ -291,7 +294,7 @@ class _Calls:
 
     async def __call__(self, request: bytes) -> bytes:
         """What to answer the judge."""
-        for attempt in (1, 2):
+        for _ in range(2):
             # A replay is not on the check's account.
             remaining = self.ends - time.monotonic()
             kernel = await self._ready()

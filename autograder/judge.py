@@ -1,9 +1,10 @@
 """Runs test cells in a trusted process, outside the student's.
 
 Hidden tests, expected values and marks exist here and in the grader, never where student code
-runs. The judge runs the assignment's set-up cells and test cells; each name that the student defines
-is a `Proxy`, and a call of it, like a `probe`, goes to the student's kernel as a pickle and comes back as
-`wire` data, through the grader, which holds the clock. A judge is forked for each submission.
+runs. The judge runs the assignment's set-up cells and test cells; each name that the student
+defines is a `Proxy`, and a call of it, like a `probe`, goes to the student's kernel as a pickle
+and comes back as `wire` data, through the grader, which holds the clock. A judge is forked for
+each submission.
 
 The grader's frames: one JSON object for each cell to run. The judge's: a letter and its payload.
 CALL asks for one frame in return, whose first letter is an `Answer`.
@@ -101,7 +102,8 @@ class _Judge:
             reply = wire.decode(answer[1:])
             self._printed += str(reply.get("printed", ""))[: checks.MAX_PRINTED + 1]
             if "error" not in reply:
-                return reply["value"]  # type: ignore[no-any-return]
+                value: T = reply["value"]
+                return value
             described = reply["error"]
             where = described["where"]
             if where is not None:

@@ -1,16 +1,16 @@
 """Warm processes: a fork server that has done the slow imports once.
 
-Importing torch and TensorFlow takes most of the time of grading a small notebook. The fork
-server imports them, uses none of them, and forks an ipykernel, or a judge, on request in a few
-hundredths of a second. It runs inside the sandbox, and each process that it forks confines itself further
+Importing torch and TensorFlow takes most of the time of grading a small notebook. The fork server
+imports them, uses none of them, and forks an ipykernel, or a judge, on request in a few hundredths
+of a second. It runs inside the sandbox, and each process that it forks confines itself further
 (sandbox.py). `WarmProvisioner` plugs it into jupyter_client, so that everything that speaks to
 kernels can use it through a kernelspec.
 
 A request is one message on the server's control socket, a line of JSON with a connection and, for
-grading, a channel (remote.py, judge.py). The server answers on the connection with the process id and,
-at the end, the exit status; the client may ask there for a signal. When the client closes the
-connection, everything that the process started is killed; when the control socket closes, the server ends
-and every process with it. Nothing listens on a path or a port.
+grading, a channel (remote.py, judge.py). The server answers on the connection with the process id
+and, at the end, the exit status; the client may ask there for a signal. When the client closes the
+connection, everything that the process started is killed; when the control socket closes, the
+server ends and every process with it. Nothing listens on a path or a port.
 """
 
 from __future__ import annotations

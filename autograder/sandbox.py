@@ -1,12 +1,13 @@
 """What a student's process may touch: files, network, processes, memory, time.
 
 Two rings. The fork server runs inside bubblewrap: a read-only system without home, course and
-gradebook, no network, process ids of its own (`wrap`). Each process that it forks then confines itself
-before any student code runs (`confine`): namespaces of its own for processes, network, mounts and IPC,
-so that submissions do not see each other and everything that one started dies with its first process; a
-user without rights where the grader is root; private /tmp and /dev/shm of limited size; no capabilities, no
-new privileges; a Landlock domain; a seccomp filter; resource limits. `Isolation.PROCESS` is what of
-this works without bubblewrap and namespaces. docs/security.md says what is promised.
+gradebook, no network, process ids of its own (`wrap`). Each process that it forks then confines
+itself before any student code runs (`confine`): namespaces of its own for processes, network,
+mounts and IPC, so that submissions do not see each other and everything that one started dies with
+its first process; a user without rights where the grader is root; private /tmp and /dev/shm of
+limited size; no capabilities, no new privileges; a Landlock domain; a seccomp filter; resource
+limits. `Isolation.PROCESS` is what of this works without bubblewrap and namespaces.
+docs/security.md says what is promised.
 
 Sources: namespaces(7), landlock(7), seccomp(2), getrlimit(2), bwrap(1); the kernel's
 Documentation/userspace-api/landlock.rst for the numbers below.
@@ -66,7 +67,7 @@ class Resources:
     """
 
     memory_bytes: int = 4 * 2**30
-    processes: int = 256
+    processes: int = 160
     file_bytes: int = 256 * 2**20
     scratch_bytes: int = 256 * 2**20
     scratch_files: int = 10_000
@@ -117,7 +118,8 @@ def wrap(command: list[str], folder: Path) -> list[str]:
         arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     # An editable install lies in the course's folder: the package comes along, the chapters do not.
     bound = [path for path in _python_folders() if not path.startswith("/usr/")]
-    parents = {str(parent) for path in (*bound, folder) for parent in Path(path).parents}
+    inner = [*bound, str(folder)]
+    parents = {str(parent) for path in inner for parent in Path(path).parents}
     for parent in sorted(parents - {"/", "/tmp"}):
         arguments += ["--perms", "0755", "--dir", parent]
     for path in bound:
@@ -140,7 +142,7 @@ def confine(
     folder: str,
     slot: int,
     resources: Resources,
-    announce: Callable[[int], None],
+    announce: Callable[[int], object],
 ) -> str:
     """Confines this freshly forked process, and returns in the one that is to run student code.
 
@@ -190,7 +192,7 @@ def confine(
     return work
 
 
-def _own_namespaces(announce: Callable[[int], None]) -> None:
+def _own_namespaces(announce: Callable[[int], object]) -> None:
     wanted = _CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS
     user, group = os.getuid(), os.getgid()
     if user != 0:
@@ -208,7 +210,7 @@ def _own_namespaces(announce: Callable[[int], None]) -> None:
 
 
 def _own_mounts(folder: str, resources: Resources) -> None:
-    """A /proc of this process namespace; small private scratch folders; no other kernel's sockets."""
+    """A /proc of this namespace; small private scratch folders; no other kernel's sockets."""
     plain = _MS_NOSUID | _MS_NODEV
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     _mount("proc", "/proc", "proc", plain | _MS_NOEXEC)
@@ -293,10 +295,9 @@ def _limit(resources: Resources) -> None:
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_SIGPENDING, 1024),
     ):
-        soft, hard = resource.getrlimit(what)
-        if hard != resource.RLIM_INFINITY:
-            most = min(most, hard)
-        resource.setrlimit(what, (most, most))
+        _, hard = resource.getrlimit(what)
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (value, value))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing then fails with an OSError
 
 
@@ -342,9 +343,9 @@ def _landlock(folder: str, isolation: Isolation) -> None:
             beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
-        if not os.path.isdir(path):
-            allowed &= device | _FS_EXECUTE  # the rest means something for folders only
-        rule = struct.pack("=Qi", allowed & every, beneath)
+        # What is not a folder can be read, written and run; other rights are refused for it.
+        possible = every if os.path.isdir(path) else device | _FS_EXECUTE
+        rule = struct.pack("=Qi", allowed & every & possible, beneath)
         _call("syscall", _ADD_RULE, ruleset, 1, rule, 0)
         os.close(beneath)
     _call("syscall", _RESTRICT_SELF, ruleset, 0)

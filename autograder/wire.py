@@ -1,12 +1,12 @@
 """The codec between a student's kernel and the judge: data only, never code.
 
-What comes from a student's process is decoded here and nowhere else. A message is a header (msgpack:
-numbers, strings and lists) and a run of raw bytes that the header points into, so that arrays are
-not copied through text. Nothing is unpickled or evaluated; sizes, depth, types and shapes are
-checked before anything is built.
+What comes from a student's process is decoded here and nowhere else. A message is a header
+(msgpack: numbers, strings and lists) and a run of raw bytes that the header points into, so that
+arrays are not copied through text. Nothing is unpickled or evaluated; sizes, depth, types and
+shapes are checked before anything is built.
 
-Plain data are None, bool, int, float, complex, str, bytes, list, tuple, range, dict, set, and NumPy,
-torch and TensorFlow arrays. Subclasses arrive as their base: a named tuple as a tuple.
+Plain data are None, bool, int, float, complex, str, bytes, list, tuple, range, dict, set, and
+NumPy, torch and TensorFlow arrays. Subclasses arrive as their base: a named tuple as a tuple.
 """
 
 from __future__ import annotations

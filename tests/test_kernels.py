@@ -1,38 +1,64 @@
-"""Warm kernels: they behave like kernels, and nothing of them stays behind."""
+"""Warm processes: kernels behave like kernels, and nothing of them stays behind."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import socket
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from autograder.kernels import ForkServer, fork_server, warm_kernel_manager
+from autograder.kernels import ForkedProcess, ForkServer, fork_server, warm_kernel_manager
+from autograder.sandbox import Isolation, SandboxError
 
-SLEEP = ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+channels: list[socket.socket] = []  # kept open: a judge ends when its channel closes
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    server = ForkServer()
+@pytest.fixture(scope="module", params=[Isolation.NONE, Isolation.FULL], ids=str)
+def server(request: pytest.FixtureRequest) -> Iterator[ForkServer]:
+    server = started(ForkServer(request.param))
     yield server
     server.close()
 
 
-def fork(server: ForkServer, folder: Path) -> object:
-    command = [*SLEEP[:-1], str(folder / "kernel.json"), "--transport=ipc", f"--ip={folder}/ipc"]
-    return server.fork(command, str(folder), dict(os.environ))
+def fork(server: ForkServer, **options: object) -> ForkedProcess:
+    """A process that waits: a judge to which nobody speaks."""
+    folder = Path(tempfile.mkdtemp(prefix="k", dir=server.folder))
+    ours, theirs = socket.socketpair()
+    channels.append(ours)
+    env = {"PATH": os.defpath}
+    with theirs:
+        wanted = {"folder": folder, "cwd": str(folder), "env": env, "channel": theirs, **options}
+        return server.fork("judge", **wanted)
 
 
-def is_gone(pid: int, seconds: float = 10) -> bool:
+def started(server: ForkServer) -> ForkServer:
+    """The server, once it has imported everything and has only itself running."""
+    process = fork(server)
+    process.kill()
+    process.wait(10)
+    return server
+
+
+def descendants(server: ForkServer) -> list[psutil.Process]:
+    """All processes of the server, wherever their namespace is."""
+    return [
+        process
+        for process in psutil.Process(server.process.pid).children(recursive=True)
+        if process.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def within(seconds: float, happens: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        if happens():
             return True
         time.sleep(0.02)
     return False
@@ -93,43 +119,105 @@ def test_kernels_do_not_repeat_each_others_random_numbers(tmp_path: Path) -> Non
     assert all(a != b for a, b in zip(*drawn, strict=True))
 
 
-def test_the_exit_status_arrives(server: ForkServer, tmp_path: Path) -> None:
-    process = fork(server, tmp_path)
+def test_the_exit_status_arrives(server: ForkServer) -> None:
+    process = fork(server)
     assert process.poll() is None
     process.kill()
     assert process.wait(10) == -signal.SIGKILL
     assert process.poll() == -signal.SIGKILL
 
 
-def test_a_kernel_dies_when_its_client_goes_away(server: ForkServer, tmp_path: Path) -> None:
-    process = fork(server, tmp_path)
+def test_a_kernel_dies_when_its_client_goes_away(server: ForkServer) -> None:
+    before = set(descendants(server))
+    process = fork(server)
+    assert set(descendants(server)) - before
     process._connection.close()
-    assert is_gone(process.pid)
+    assert within(10, lambda: set(descendants(server)) <= before)
 
 
-def test_everything_dies_with_the_server(tmp_path: Path) -> None:
-    server = ForkServer()
-    process = fork(server, tmp_path)
+def test_a_process_that_cannot_be_confined_is_refused_with_a_reason() -> None:
+    server = started(fork_server(Isolation.FULL))
+    before = set(descendants(server))
+    with pytest.raises(SandboxError, match="No such file"):
+        fork(server, folder=server.folder / "no such folder")
+    assert within(10, lambda: set(descendants(server)) <= before)
+    process = fork(server)  # the server lives
+    process.kill()
+    process.wait(10)
+
+
+def test_a_server_serves_many_at_once(server: ForkServer) -> None:
+    before = set(descendants(server))
+    processes = [fork(server) for _ in range(6)]
+    assert len({process.pid for process in processes}) == 6
+    for process in processes[::2]:
+        process.kill()
+        assert process.wait(10) == -signal.SIGKILL
+    assert all(process.poll() is None for process in processes[1::2])
+    for process in processes[1::2]:
+        process.kill()
+        process.wait(10)
+    assert within(10, lambda: set(descendants(server)) <= before)
+
+
+def test_a_confined_process_learns_nothing_of_the_graders_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AUTOGRADER_TEST_SECRET", "a secret")
+    server = started(ForkServer(Isolation.FULL))
+    try:
+        processes = [psutil.Process(server.process.pid), *descendants(server)]
+        for process in processes[1:]:  # the first is bubblewrap, which is the grader's
+            assert "AUTOGRADER_TEST_SECRET" not in process.environ()
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("isolation", [Isolation.NONE, Isolation.FULL], ids=str)
+def test_everything_dies_with_the_server(isolation: Isolation) -> None:
+    server = ForkServer(isolation)
+    process = fork(server)
+    alive = descendants(server)
+    assert alive
     server.close()
-    assert is_gone(process.pid)
+    assert psutil.wait_procs(alive, 10)[1] == []
     assert process.poll() == -signal.SIGKILL
-    assert not Path(server.path).parent.exists()
+    assert not server.folder.exists()
 
 
 def test_a_killed_server_takes_its_kernels_along_and_is_replaced(tmp_path: Path) -> None:
     first = fork_server()
-    process = fork(first, tmp_path)
+    process = fork(first)
+    alive = descendants(first)
     first.process.kill()
     first.process.wait()
-    assert is_gone(process.pid)
+    assert psutil.wait_procs(alive, 10)[1] == []
+    assert process.wait(10) == -signal.SIGKILL
     assert run_in_kernel(tmp_path, "print(1 + 1)") == ["2"]
     assert fork_server() is not first
+    assert not first.folder.exists()
+
+
+@pytest.mark.parametrize("victim", ["bwrap", "server"])
+def test_a_killed_sandbox_leaves_nothing_and_is_replaced(victim: str) -> None:
+    first = started(fork_server(Isolation.FULL))
+    (python,) = (p for p in descendants(first) if "autograder.kernels" in p.cmdline()[:3])
+    process = fork(first)
+    alive = descendants(first)
+    (python if victim == "server" else first.process).kill()
+    first.process.wait(10)
+    if victim == "server":
+        assert psutil.wait_procs(alive, 10)[1] == []
+    assert fork_server(Isolation.FULL) is not first
+    assert psutil.wait_procs(alive, 10)[1] == []
+    assert process.wait(10) == -signal.SIGKILL
+    assert not first.folder.exists()
 
 
 def test_a_kernel_that_cannot_be_forked_starts_cold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ConnectionRefusedError("no server")
 
     monkeypatch.setattr(ForkServer, "fork", broken)

@@ -523,8 +523,8 @@ def counts_like_transformers():
 def forward_flops_are_counted():
     """The forward FLOPs agree with those counted while seven real models run."""
     for config in random_configs():
-        for batch, length in [(1, 7), (3, 12)]:
-            compare("The number of FLOPs", config, forward_flops(config, batch, length), counted_flops(config, batch, length, backward=False))
+        batch, length = np.random.randint(1, 4), np.random.randint(5, 13)
+        compare("The number of FLOPs", config, forward_flops(config, batch, length), counted_flops(config, batch, length, backward=False))
 
 
 @check(points=1, hint="What does the backward pass cost compared with the forward pass? What does 6ND leave out?")
@@ -921,16 +921,14 @@ LIBRARY_CALLS = (
 
 def attend(query, key, value, mask=None):
     """attention() in the student's process, where torch's own attention is out of reach."""
-    def run(query, key, value, mask):
+    def run(*inputs):
         with forbidden(*LIBRARY_CALLS):
-            inputs = [x for x in (query, key, value, mask) if x is not None]
-            copies = [x.clone() for x in inputs]
-            output, weights = attention(query, key, value, mask)
-            untouched = all(torch.equal(x, copy) for x, copy in zip(inputs, copies, strict=True))
-        return output.detach(), weights.detach(), untouched
+            output, weights = attention(*inputs)
+        return output.detach(), weights.detach(), inputs
 
-    output, weights, untouched = probe(run, *(x if x is None else x.clone() for x in (query, key, value, mask)))
-    if not untouched:
+    inputs = (query, key, value, mask)
+    output, weights, after = probe(run, *(x if x is None else x.clone() for x in inputs))
+    if any(x is not None and not torch.equal(x, y) for x, y in zip(inputs, after, strict=True)):
         fail("The tensors passed in were modified: the caller may still need them.")
     return output, weights
 
@@ -1473,13 +1471,11 @@ def splits_without_leaks():
         images, labels = numbered_images(n)
 
         def run(images, labels):
-            before = images.copy(), labels.copy()
             parts = split_digits(images, labels, 3)
-            untouched = np.array_equal(before[0], images) and np.array_equal(before[1], labels)
-            return [(np.asarray(x), np.asarray(y)) for x, y in parts], untouched
+            return [(np.asarray(x), np.asarray(y)) for x, y in parts], images, labels
 
-        parts, untouched = probe(run, images, labels)
-        if not untouched:
+        parts, *after = probe(run, images.copy(), labels.copy())
+        if not (np.array_equal(after[0], images) and np.array_equal(after[1], labels)):
             fail("The arrays passed in were modified: scale a copy.")
         if any(x.shape[1:] != (8, 8, 1) for x, _ in parts):
             fail("The images do not have shape (8, 8, 1).")
@@ -1565,26 +1561,37 @@ def shuffled_digits():
     return (digit_images[order, :, :, None] / 16).astype("float32"), digit_labels[order]
 
 
+def step_by_step(run, *args):
+    """Runs TensorFlow's functions without compiling them, which pays for a few steps."""
+    import tensorflow
+
+    tensorflow.config.run_functions_eagerly(True)
+    try:
+        return run(*args)
+    finally:
+        tensorflow.config.run_functions_eagerly(False)
+
+
 @cache
 def one_training():
-    """Eight epochs on digits. The validation images are stripes, with labels that nothing but memory can explain."""
+    """Five epochs on digits. The validation images are stripes, with labels that nothing but memory can explain."""
     x, y = shuffled_digits()
     stripes = np.zeros((10, 8, 8, 1), "float32")
     stripes[range(8), range(8)] = 1  # eight bright rows
     stripes[8, :, 1] = stripes[9, :, 6] = 1  # and two bright columns
     validation = np.tile(stripes, (36, 1, 1, 1)), np.tile(np.arange(10), 36)
-    loss, val_loss, logits = trained((x[:1078], y[:1078]), validation, 8, x[:1078], validation[0], x[1078:])
-    if len(loss) != 8 or len(val_loss) != 8:
-        fail(f"8 epochs were asked for, the history has {len(loss)} losses and {len(val_loss)} validation losses.")
+    loss, val_loss, logits = trained((x[:1078], y[:1078]), validation, 5, x[:1078], validation[0], x[1078:])
+    if len(loss) != 5 or len(val_loss) != 5:
+        fail(f"5 epochs were asked for, the history has {len(loss)} losses and {len(val_loss)} validation losses.")
     return loss[-1], val_loss[-1], list(zip(logits, (y[:1078], validation[1], y[1078:]), strict=True))
 
 
-@check(points=2, hint="Adam at 3e-3 in batches of 32, and a loss that knows that it gets logits, reach about 95 % in eight epochs.")
+@check(points=2, hint="Adam at 3e-3 in batches of 32, and a loss that knows that it gets logits, reach about 95 % in five epochs.")
 def learns_the_digits():
-    """After eight epochs the network classifies at least 90 % of unseen digits, and its loss is the cross-entropy."""
+    """After five epochs the network classifies at least 85 % of unseen digits, and its loss is the cross-entropy."""
     loss, _, (seen, _, (test_logits, test_labels)) = one_training()
     right = float(np.mean(test_logits.argmax(1) == test_labels))
-    if right < 0.90:
+    if right < 0.85:
         fail(f"Only {right:.0%} of unseen digits are classified correctly.")
     # Keras averages the loss over the epoch, while the weights still change: the last loss is not exact.
     if not 0.3 < loss / cross_entropy(*seen) < 3:
@@ -1596,18 +1603,18 @@ def trains_by_the_recipe():
     """Adam takes one step of 3e-3 per batch of 32, for as many epochs as were asked for."""
     # On copies of one image all batches are alike, and each of Adam's steps moves a bias by the learning rate.
     x, y = shuffled_digits()
-    x, y = np.repeat(x[:1], 96, 0), np.repeat(y[:1], 96)
+    x, y = np.repeat(x[:1], 64, 0), np.repeat(y[:1], 64)
 
     def run(x, y):
         model = build_cnn()
         model(x[:1])
         before = next(w for w in model.get_weights() if w.shape == (10,))
-        train(model, (x, y), (x, y), 2)
+        train(model, (x, y), (x[:32], y[:32]), 2)
         return next(w for w in model.get_weights() if w.shape == (10,)) - before
 
-    moved = np.abs(probe(run, x, y)) / (6 * 3e-3)
+    moved = np.abs(probe(step_by_step, run, x, y)) / (4 * 3e-3)
     if moved.max() > 1.02 or moved.min() < 0.85:
-        fail(f"Two epochs of 96 images are six steps; the biases moved by {moved.min():.2f} to {moved.max():.2f} times the way of six steps.")
+        fail(f"Two epochs of 64 images are four steps; the biases moved by {moved.min():.2f} to {moved.max():.2f} times the way of four steps.")
 
 
 @check(points=1, hint="fit learns from its first two arguments only. Is the validation data among them?")
@@ -1633,12 +1640,11 @@ def measures_accuracy():
         before = [w.copy() for w in model.get_weights()]
         targets = {"right": predicted, "given": y, "shifted": (predicted + 1) % 10, "mixed": np.where(chance, predicted, (predicted + 3) % 10)}
         answers = {name: float(accuracy(model, x, labels)) for name, labels in targets.items()}
-        same = not model.compiled and all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
-        return predicted, answers, same
+        return predicted, answers, before, model.get_weights(), model.compiled
 
     chance = np.random.default_rng(1).random(137) < 0.3
-    predicted, answers, same = probe(run, x, y, chance)
-    if not same:
+    predicted, answers, before, after, compiled = probe(step_by_step, run, x, y, chance)
+    if compiled or not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
         fail("accuracy() compiled the model or changed its weights; it should only measure.")
     truths = {"right": 1.0, "given": np.mean(predicted == y), "shifted": 0.0, "mixed": chance.mean()}
     if answers["right"] > 1.5:

@@ -1389,11 +1389,11 @@ for folder in [p for p in __import__("pathlib").Path.cwd().parents if len(p.part
 for _name, _goal, _mime, _text in [
     ("script", "Displays a script.", "text/html", "<script>steal_cookie()</script>"),
     ("onerror", "Displays an image that runs a script.", "text/html",
-     "<img src=x onerror=steal_cookie()>"),
+     '<img onerror="steal_cookie()" src="x"/>'),
     ("iframe", "Displays another page.", "text/html",
-     "<iframe src=javascript:steal_cookie()></iframe>"),
+     '<iframe src="javascript:steal_cookie()"></iframe>'),
     ("svg", "Displays a drawing with a script.", "image/svg+xml",
-     "<svg xmlns='http://www.w3.org/2000/svg' onload='steal_cookie()'></svg>"),
+     '<svg onload="steal_cookie()" xmlns="http://www.w3.org/2000/svg"></svg>'),
     ("javascript", "Displays a script by its own type.", "application/javascript",
      "steal_cookie(1)"),
     ("markdown_output", "Displays Markdown with a script.", "text/markdown",
@@ -1404,7 +1404,7 @@ for _name, _goal, _mime, _text in [
         f"from IPython.display import display\n\nmime = {_mime!r}\n"
         # Put together here, so that the source, which reports may show, has no such text.
         f"display({{mime: {_text.replace('steal', 'st~eal')!r}.replace('~', '')}}, raw=True)",
-        right=True, unsafe=_text,
+        right=True, unsafe=_text.split(" src=\"x")[0],
     )  # fmt: skip
 code(
     "feedback", "terminal_output", "Prints sequences that steer a terminal.",

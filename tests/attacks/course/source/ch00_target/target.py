@@ -1,8 +1,8 @@
 # ---
 # jupyter:
 #   autograder:
-#     cell_seconds: 5
-#     test_seconds: 10
+#     cell_seconds: 8
+#     check_seconds: 5
 #   jupytext:
 #     text_representation:
 #       extension: .py
