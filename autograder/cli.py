@@ -289,3 +289,7 @@ def _print_table(reports: list[Report]) -> None:
         )
     width = None if sys.stdout.isatty() else 140
     Console(width=width).print(table)
+
+
+if __name__ == "__main__":
+    app()

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from autograder import judge as judging
 from autograder import wire
 from autograder.build import make_solved
 from autograder.checks import SEED_VARIABLE, CheckResult, Checks, Outcome
-from autograder.course import Assignment, Exercise, grade_id, is_demo, nbgrader_metadata
+from autograder.course import Assignment, CheckSpec, Exercise, grade_id, is_demo, nbgrader_metadata
 from autograder.judge import Answer
 from autograder.kernels import ForkedProcess, ForkServer, fork_server, warm_kernel_manager
 from autograder.results import ExerciseResult, Report, Status
@@ -45,7 +45,6 @@ from autograder.sanitize import clean_cell, clean_result
 from autograder.submission import Rejected, Submission, is_untouched, parse, repair
 
 GRACE_SECONDS = 5
-JUDGE_SECONDS = 120  # that the judge may think without calling or finishing a check
 SERVE = "from autograder.remote import serve as _serve; _serve()"
 _SILENT = logging.getLogger("autograder.silent")
 _SILENT.setLevel(logging.CRITICAL + 1)
@@ -193,27 +192,25 @@ class _Run:
         self.suspects: set[int] = set()  # cells during which the kernel died once
         self.deadline = time.monotonic() + (limits.notebook_seconds or 0)
         self.kernel: _Kernel | None = None
+        self.judge: _JudgeProcess | None = None
 
     @property
     def left(self) -> float:
         return self.deadline - time.monotonic()
 
     async def execute(self) -> None:
-        judge: _JudgeProcess | None = None
         try:
             for index, cell in enumerate(self.notebook.cells):
                 if cell.cell_type != "code" or not cell.source.strip():
                     continue
                 if _is_test(cell):
-                    judge = judge or await _JudgeProcess.start(self)
-                    await self._test(judge, index, cell)
+                    await self._test(index, cell)
                 elif self.left <= 0:
                     self._give_up(index, "not run: the time was used up")
                 else:
                     await self._kernel_after(index)
         finally:
-            if judge is not None:
-                judge.stop()
+            self._drop_judge()
             await self._drop_kernel()
 
     def _give_up(self, index: int, note: str) -> None:
@@ -223,6 +220,11 @@ class _Run:
             "error", ename="Stopped", evalue=note, traceback=[f"This cell was {note}."]
         )
         self.notebook.cells[index].outputs = [error]
+
+    def _drop_judge(self) -> None:
+        judge, self.judge = self.judge, None
+        if judge is not None:
+            judge.stop()
 
     async def _drop_kernel(self) -> None:
         kernel, self.kernel = self.kernel, None
@@ -260,24 +262,34 @@ class _Run:
             kernel.position = index + 1
         return None
 
-    async def _test(self, judge: _JudgeProcess, index: int, cell: NotebookNode) -> None:
+    async def _test(self, index: int, cell: NotebookNode) -> None:
         (exercise,) = (e for e in self.assignment.exercises if e.test_id == grade_id(cell))
-        if self.left <= 0:
-            self.results[str(exercise.test_id)] = [
-                CheckResult(s.name, s.title, s.hidden, Outcome.TIMED_OUT, 0, s.points, "", s.hint)
-                for s in exercise.checks
-            ]
-            self.notes[index] = "not run: the time was used up"
-            return
-        call = _Calls(self, index)
-        found = await judge.run(str(exercise.test_id), call)
-        await call.finish()
-        results = [clean_result(CheckResult.from_dict(data)) for data in found]
-        if [(r.name, r.max_points) for r in results] != [
-            (s.name, s.points) for s in exercise.checks
-        ]:
-            raise JudgeError(f"{exercise.test_id} ran other checks than it defines")
-        self.results[str(exercise.test_id)] = results
+        test_id = str(exercise.test_id)
+        results: dict[str, CheckResult] = {}
+        calls = _Calls(self, index)
+        while self.left > 0:
+            self.judge = self.judge or await _JudgeProcess.start(self)
+            hung = await self.judge.run(test_id, calls, results)
+            if hung is None:
+                break
+            spec = next(spec for spec in exercise.checks if spec.name == hung)
+            results[hung] = _not_run(spec)
+            self._drop_judge()  # another one goes on with the next check
+        else:
+            self.notes[index] = "not finished: the time was used up"
+        await calls.finish()
+        if extra := results.keys() - {spec.name for spec in exercise.checks}:
+            raise JudgeError(f"{test_id} ran checks that it does not define: {extra}")
+        self.results[test_id] = [
+            clean_result(results.get(spec.name) or _not_run(spec)) for spec in exercise.checks
+        ]
+
+
+def _not_run(spec: CheckSpec) -> CheckResult:
+    """The result of a check that did not come to its end."""
+    return CheckResult(
+        spec.name, spec.title, spec.hidden, Outcome.TIMED_OUT, 0, spec.points, "", spec.hint
+    )
 
 
 class _Calls:
@@ -292,6 +304,10 @@ class _Calls:
     def begin_check(self) -> None:
         self.ends = time.monotonic() + (self.run.limits.check_seconds or 0)
 
+    def seconds_left(self) -> float:
+        """For the check that runs."""
+        return max(0.0, min(self.ends - time.monotonic(), self.run.left))
+
     async def __call__(self, request: bytes) -> bytes:
         """What to answer the judge."""
         for _ in range(2):
@@ -301,7 +317,7 @@ class _Calls:
             self.ends = time.monotonic() + remaining
             if kernel is None or self.serving is None:
                 return Answer.TIMED_OUT.encode()
-            seconds = min(remaining, self.run.left)
+            seconds = self.seconds_left()
             if seconds <= 0:
                 return Answer.TIMED_OUT.encode()
             exchange = asyncio.ensure_future(kernel.exchange(request))
@@ -321,7 +337,7 @@ class _Calls:
                     reply = exchange.result()
                     return Answer.TIMED_OUT.encode() if overtime else Answer.REPLY.encode() + reply
             exchange.cancel()
-            status = await kernel.exit_status()
+            status = None if overtime else await kernel.exit_status()
             await self._abandon()
             if overtime:
                 return Answer.TIMED_OUT.encode()
@@ -390,8 +406,12 @@ class _JudgeProcess:
         self.writer.write(struct.pack("<Q", len(payload)))
         self.writer.write(payload)
 
-    async def run(self, test_id: str, calls: _Calls) -> list[dict[str, Any]]:
-        """Runs the cells that the judge needs up to a test cell; the results of its checks."""
+    async def run(self, test_id: str, calls: _Calls, results: dict[str, CheckResult]) -> str | None:
+        """Runs the cells that the judge needs, up to a test cell, and adds its checks' results.
+
+        Returns:
+            The check that hangs, if one does: this judge is then of no more use.
+        """
         cells = self.run_of.assignment.source.cells
         for cell in cells[self.position :]:
             self.position += 1
@@ -401,22 +421,31 @@ class _JudgeProcess:
             identifier = str(data["grade_id"])
             test = bool(data.get("grade"))
             if test and identifier != test_id:
-                continue  # its time was used up
-            calls.begin_check()
-            self.write(json.dumps({"id": identifier, "source": cell.source, "test": test}).encode())
-            results = await self._converse(identifier, calls)
-            if test:
-                return results
+                continue  # it has been run, or its time was used up
+            known = [asdict(result) for result in results.values()]
+            message = {"id": identifier, "source": cell.source, "test": test, "known": known}
+            self.write(json.dumps(message).encode())
+            hung = await self._converse(identifier, calls, results)
+            if test or hung:
+                return hung
         raise JudgeError(f"{test_id} is not among the assignment's cells")
 
-    async def _converse(self, identifier: str, calls: _Calls) -> list[dict[str, Any]]:
-        interrupted = False
+    async def _converse(
+        self, identifier: str, calls: _Calls, results: dict[str, CheckResult]
+    ) -> str | None:
+        """Answers the judge until the cell is done; the check that hangs, if one does."""
+        check, interrupted = "", False
+        calls.begin_check()
         while True:
+            # Also when its time is up, the judge may come to the end of the check.
+            seconds = GRACE_SECONDS + (0 if interrupted else calls.seconds_left())
             try:
-                message = await asyncio.wait_for(_read_frame(self.reader), JUDGE_SECONDS)
+                message = await asyncio.wait_for(_read_frame(self.reader), seconds)
             except TimeoutError:
+                if not check:
+                    raise JudgeError(f"{identifier}: the judge hangs outside any check") from None
                 if interrupted:
-                    raise JudgeError(f"{identifier}: the judge hangs") from None
+                    return check
                 interrupted = True
                 self.process.send_signal(signal.SIGINT)  # ends the check that runs
                 continue
@@ -425,12 +454,15 @@ class _JudgeProcess:
             interrupted = False
             kind, payload = message[:1], message[1:]
             if kind == judging.CHECK:
+                check = payload.decode()
                 calls.begin_check()
             elif kind == judging.CALL:
                 self.write(await calls(payload))
+            elif kind == judging.RESULT:
+                result = CheckResult.from_dict(json.loads(payload))
+                results[result.name] = result
             elif kind == judging.DONE:
-                results: list[dict[str, Any]] = json.loads(payload)
-                return results
+                return None
             else:
                 raise JudgeError(f"{identifier} stopped:\n{payload.decode(errors='replace')}")
 
@@ -468,6 +500,7 @@ def _environment(limits: Limits) -> dict[str, str]:
         "TF_NUM_INTEROP_THREADS": threads,
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "GLOO_SOCKET_IFNAME": "lo",
         "NBGRADER_EXECUTION": "autograde",
     }
 
@@ -580,9 +613,13 @@ class _Kernel(NotebookClient):
         await self.km.interrupt_kernel()
 
     async def exit_status(self) -> int | None:
-        """How the kernel's process ended; None if it has not."""
+        """How the kernel's process ended; None if it does not, although it is about to."""
         provisioner = self.km.provisioner
-        return None if provisioner is None else await provisioner.poll()
+        for _ in range(20):  # the news may take a moment
+            if provisioner is None or (status := await provisioner.poll()) is not None:
+                break
+            await asyncio.sleep(0.1)
+        return None if provisioner is None else status
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int

@@ -6,8 +6,9 @@ defines is a `Proxy`, and a call of it, like a `probe`, goes to the student's ke
 and comes back as `wire` data, through the grader, which holds the clock. A judge is forked for
 each submission.
 
-The grader's frames: one JSON object for each cell to run. The judge's: a letter and its payload.
-CALL asks for one frame in return, whose first letter is an `Answer`.
+The grader's frames: one JSON object for each cell to run, with the results of checks that an
+earlier judge has run already. The judge's: a letter and its payload. CALL asks for one frame in
+return, whose first letter is an `Answer`.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from typing import Any, TypeVar
 import cloudpickle
 
 from autograder import checks, wire
-from autograder.checks import CallLost, Checks, Outcome, StudentError
+from autograder.checks import CallLost, CheckResult, Checks, Outcome, StudentError
 from autograder.remote import look_up
 
-CALL, CHECK, DONE, BROKEN = b"C", b"K", b"D", b"B"
+CALL, CHECK, RESULT, DONE, BROKEN = b"C", b"K", b"R", b"D", b"B"
 T = TypeVar("T")
 
 
@@ -74,12 +75,18 @@ class _Judge:
     def __init__(self, channel: socket.socket):
         self.channel = channel
         self.by_reference: dict[int, str] = {}  # id of a set-up object -> its name
+        self.known: dict[str, CheckResult] = {}
         self._seed: int | None = None
         self._printed = ""
 
-    def begin(self, check: str, seed: int) -> None:
+    def begin(self, check: str, seed: int) -> CheckResult | None:
         self._seed, self._printed = seed, ""
-        wire.send_frame(self.channel, CHECK + check.encode())
+        if check not in self.known:
+            wire.send_frame(self.channel, CHECK + check.encode())
+        return self.known.get(check)
+
+    def end(self, result: CheckResult) -> None:
+        wire.send_frame(self.channel, RESULT + json.dumps(asdict(result)).encode())
 
     def printed(self) -> str:
         return self._printed
@@ -156,17 +163,22 @@ def run(channel: socket.socket) -> None:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     try:
-        for name in json.loads(wire.receive_frame(channel)):
-            setattr(main, name, Proxy(name, judge))
+        names = json.loads(wire.receive_frame(channel))
+        proxies = {name: Proxy(name, judge) for name in names}
+        vars(main).update(proxies)
         while True:
             cell = json.loads(wire.receive_frame(channel))
             try:
+                known = map(CheckResult.from_dict, cell["known"])
+                judge.known = {result.name: result for result in known}
                 signal.signal(signal.SIGINT, signal.default_int_handler)  # too slow: a check ends
                 _run_cell(cell["id"], cell["source"], vars(main))
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-                results: list[dict[str, Any]] = []
+                results: list[str] = []
                 if cell["test"]:
-                    results = [asdict(result) for result in _checks(vars(main)).results]
+                    results = [result.name for result in _checks(vars(main)).results]
+                    # A test may have used a name that a later exercise defines.
+                    vars(main).update(proxies)
                 else:
                     _remember(judge, vars(main))
                 wire.send_frame(channel, DONE + json.dumps(results).encode())

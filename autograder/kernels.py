@@ -121,15 +121,14 @@ class _Server:
         if channel is not None:
             channel.close()
         with open(told, encoding="utf-8") as stream:  # until the new process is confined
-            first, *rest = stream.read().split("\n", 1)
-        if rest != ["ok"]:
-            answer = {"error": "".join(rest) or first or "the new process died"}
-            self._answer(connection, answer)
+            news = dict(line.split(" ", 1) for line in stream.read().splitlines())
+        pid = int(news.get("pid", 0))
+        if "ready" not in news:
+            self._answer(connection, {"error": news.get("error", "the new process died")})
             connection.close()
-            if first.isdigit():
-                _signal(int(first), signal.SIGKILL)
+            if pid:
+                _signal(pid, signal.SIGKILL)
             return True
-        pid = int(first)
         self.connections[pid] = connection
         self.slots[pid] = slot
         self._answer(connection, {"pid": pid})
@@ -166,9 +165,9 @@ class _Server:
             try:
                 work = self._confine(request, slot, tell)
             except Exception as error:
-                os.write(tell, f"\n{error}".encode())
+                os.write(tell, f"error {' '.join(str(error).split())}\n".encode())
                 raise
-            os.write(tell, b"\nok")
+            os.write(tell, b"ready now\n")
             os.close(tell)
             _settle(request, work)
             if channel is None or request["kind"] == "kernel":
@@ -192,14 +191,14 @@ class _Server:
             sandbox.die_with_parent()
         if self.isolation is Isolation.NONE:
             os.setsid()
-            os.write(tell, str(os.getpid()).encode())
+            os.write(tell, b"pid %d\n" % os.getpid())
             return ""
         return sandbox.confine(
             self.isolation,
             request["folder"],
             slot,
             Resources(**request["resources"]),
-            announce=lambda pid: os.write(tell, str(pid).encode()),
+            announce=lambda pid: os.write(tell, b"pid %d\n" % pid),
         )
 
     def _hear(self, pid: int) -> None:

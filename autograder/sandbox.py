@@ -67,7 +67,7 @@ class Resources:
     """
 
     memory_bytes: int = 4 * 2**30
-    processes: int = 160
+    processes: int = 100
     file_bytes: int = 256 * 2**20
     scratch_bytes: int = 256 * 2**20
     scratch_files: int = 10_000
@@ -86,7 +86,10 @@ def wrap(command: list[str], folder: Path) -> list[str]:
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         raise SandboxError("bubblewrap is not installed (on Debian: apt-get install bubblewrap)")
-    arguments = [bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc"]
+    hosts = folder / "hosts"
+    hosts.write_text("127.0.0.1 localhost sandbox\n::1 localhost\n")
+    # As process 1, so that nothing outlives it.
+    arguments = [bwrap, "--as-pid-1", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     arguments += ["--unshare-uts", "--hostname", "sandbox", "--unshare-cgroup-try"]
     # Root keeps its rights for `confine`, which needs them and drops them; others get a user
     # namespace, in which they have them.
@@ -116,6 +119,7 @@ def wrap(command: list[str], folder: Path) -> list[str]:
         "mime.types",
     ):
         arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    arguments += ["--ro-bind", str(hosts), "/etc/hosts"]
     # An editable install lies in the course's folder: the package comes along, the chapters do not.
     bound = [path for path in _python_folders() if not path.startswith("/usr/")]
     inner = [*bound, str(folder)]

@@ -12,6 +12,7 @@ NumPy, torch and TensorFlow arrays. Subclasses arrive as their base: a named tup
 from __future__ import annotations
 
 import math
+import re
 import socket
 import struct
 import sys
@@ -24,7 +25,11 @@ MAX_BYTES = 256 * 2**20  # of one message
 MAX_HEADER = 8 * 2**20
 MAX_DEPTH = 32
 MAX_HASHED = 20_000  # items of one dict or set: chosen keys can make a larger one very slow
-_ARRAY_KINDS = "biufcU"
+MAX_RANGE = 10**6
+_ARRAY_TYPE = re.compile(r"[<>|=]?[biufcU]\d+")
+_TORCH_TYPE = re.compile(
+    r"bool|u?int(8|16|32|64)|b?float(16|32|64)|complex(32|64|128)|float8_e\dm\d\w*"
+)
 _INT_BYTES = 4096
 
 
@@ -110,7 +115,7 @@ class _Writer:
             return ["str", *self.raw(str(value).encode("utf-8", "surrogatepass"))]
         if isinstance(value, (bytes, bytearray)):
             return ["bytes", *self.raw(bytes(value))]
-        if isinstance(value, range):
+        if isinstance(value, range) and len(value) <= MAX_RANGE:
             return ["range", value.start, value.stop, value.step]
         for kind, name in ((list, "list"), (tuple, "tuple"), (set, "set"), (frozenset, "set")):
             if isinstance(value, kind):
@@ -128,7 +133,7 @@ class _Writer:
         raise NotPlain(f"a value of type {type(value).__module__}.{type(value).__qualname__}")
 
     def array(self, value: np.ndarray) -> list[Any]:
-        if value.dtype.kind not in _ARRAY_KINDS:
+        if not _ARRAY_TYPE.fullmatch(value.dtype.str):
             raise NotPlain(f"an array of {value.dtype}")
         data = np.ascontiguousarray(value, value.dtype.newbyteorder("="))
         return [data.dtype.str, list(value.shape), *self.raw(data.tobytes())]
@@ -136,13 +141,16 @@ class _Writer:
     def tensor(self, value: Any) -> list[Any]:
         import torch
 
-        plain = value.detach().as_subclass(torch.Tensor).cpu().contiguous().resolve_conj()
+        plain = value.detach().as_subclass(torch.Tensor).cpu().resolve_conj().resolve_neg()
         shape = list(plain.shape)
         try:
-            data = plain.flatten().view(torch.uint8).numpy().tobytes()
+            data = plain.contiguous().flatten().view(torch.uint8).numpy().tobytes()
         except (RuntimeError, TypeError):
             raise NotPlain(f"a tensor of {value.dtype}") from None
-        return ["torch", str(value.dtype).removeprefix("torch."), shape, *self.raw(data)]
+        name = str(value.dtype).removeprefix("torch.")
+        if not _TORCH_TYPE.fullmatch(name):
+            raise NotPlain(f"a tensor of {value.dtype}")
+        return ["torch", name, shape, *self.raw(data)]
 
 
 # ---------------------------------------------------------------- reading
@@ -214,7 +222,9 @@ class _Reader:
             return complex(float(real), float(imaginary))
         if kind == "range":
             start, stop, step = fields
-            return range(start, stop, step)
+            if len(found := range(start, stop, step)) > MAX_RANGE:
+                raise Malformed("a range of too many numbers")  # summing it would take for ever
+            return found
         return self.array(kind, *fields)
 
     def _check_hashed(self, items: Any) -> None:
@@ -227,14 +237,19 @@ class _Reader:
         data = bytearray(self.raw(offset, length))  # a copy that may be written to
         if kind == "torch":
             return _torch_tensor(data, str(dtype), shape)
-        numpy_type = np.dtype(dtype)
-        if numpy_type.kind not in _ARRAY_KINDS or numpy_type.hasobject:
+        if not _ARRAY_TYPE.fullmatch(dtype):
             raise Malformed("an array of a type that is not plain")
+        numpy_type = np.dtype(dtype)
         if math.prod(shape) * numpy_type.itemsize != length:
             raise Malformed("an array whose bytes do not fill its shape")
         array: np.ndarray = np.frombuffer(data, numpy_type).reshape(shape)
         if numpy_type.kind == "b":
-            array = array.view(np.uint8) != 0  # a byte of 2 would be true and unequal to True
+            # A byte of 2 would be true and unequal to True.
+            array = np.asarray(array.view(np.uint8) != 0)
+        elif numpy_type.kind == "U" and array.size:
+            code_points = np.frombuffer(data, numpy_type.byteorder.replace("|", "=") + "u4")
+            if code_points.max(initial=0) > sys.maxunicode:
+                raise Malformed("text of characters that do not exist")
         if kind == "array":
             return array
         if kind == "scalar" and not shape:
@@ -249,9 +264,9 @@ class _Reader:
 def _torch_tensor(data: bytearray, dtype: str, shape: list[int]) -> Any:
     import torch
 
-    torch_type = getattr(torch, dtype, None)
-    if not isinstance(torch_type, torch.dtype):
+    if not (_TORCH_TYPE.fullmatch(dtype) and hasattr(torch, dtype)):
         raise Malformed("a tensor of no known type")
+    torch_type = getattr(torch, dtype)
     if math.prod(shape) * torch_type.itemsize != len(data):
         raise Malformed("a tensor whose bytes do not fill its shape")
     if not data:

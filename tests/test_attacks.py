@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import psutil
 from attacks import attacks, witness
+from nbconvert import HTMLExporter
 from nbgrader.api import Gradebook
 
 from autograder.build import make_release
@@ -125,9 +126,10 @@ def faults(folder: Path, record: dict, attack: attacks.Attack | None) -> list[st
         found.append("a secret was read: " + re.search(r"LEAK:.{100}", outputs)[0])
     if attacks.SECRET in text + outputs:
         found.append("a hidden test stands in the autograded notebook")
-    written = json.dumps([c.source for c in notebook.cells if c.cell_type != "code"])
-    if attack and attack.unsafe and attack.unsafe in outputs + written:
-        found.append(f"{attack.unsafe!r} is still there")
+    if attack and attack.unsafe:
+        page, _ = HTMLExporter().from_notebook_node(notebook)  # as formgrader and feedback do
+        if attack.unsafe in page:
+            found.append(f"{attack.unsafe!r} is still there")
     if len(text) > 8 * 2**20:
         found.append(f"the notebook has {len(text) >> 20} MiB")
     return found

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from sample_class import CHAPTER, ROOT, WRITTEN, answer, fill, students
+from sample_class import CHAPTER, ROOT, WRITTEN, answer, fill, stock_config, students
 from typer.testing import CliRunner
 
 from autograder import batch, cli
@@ -359,7 +359,7 @@ def test_stock_nbgrader_gives_the_same_scores(tmp_path: Path) -> None:
         )
         (chapter / "concepts.ipynb").write_text(nbformat.writes(mixed))
     grade(ours, "--jobs", 2)
-    shutil.copy(ROOT / "nbgrader_config.py", stock)
+    (stock / "nbgrader_config.py").write_text(stock_config())
     source = stock / "source" / CHAPTER
     source.mkdir(parents=True)
     nbformat.write(_assignment().source, source / "concepts.ipynb")

@@ -25,15 +25,15 @@ LAYERS = [
     "Landlock",
     "no network",
     "seccomp",
-    "no signals to the grader",
-    "size of a file",
-    "memory of a process",
+    "no signals to its guardian",
+    "the size of a file",
+    "the memory of a process",
     "scratch space",
-    "number of processes",
+    "the number of processes",
     "no new privileges",
     "no capabilities",
     "process ids of its own",
-    "not root",
+    "a user of its own",
     "loopback works",
 ]
 Cell = Callable[..., str]
@@ -119,7 +119,7 @@ def test_the_doctor_leaves_nothing_behind() -> None:
         ("_landlock", ["Landlock"]),
         ("_seccomp", ["seccomp"]),
         ("_loopback_up", ["loopback"]),
-        ("_limit", ["size of a file", "memory of a process", "number of processes"]),
+        ("_limit", ["the size of a file", "the memory of a process", "the number of processes"]),
     ],
 )
 def test_a_layer_that_does_nothing_is_found_out(

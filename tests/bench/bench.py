@@ -2,91 +2,189 @@
 
     python tests/bench/bench.py [SUBMISSIONS]
 
-Both grade the same submissions of chapter 1, made from the collected answers. Prints a table and
-writes build/bench.json. Only the ratios mean anything on another machine.
+Both grade the same submissions of chapter 1, made from the collected answers: every second one
+right throughout, the others with a mistake in each exercise. The cells' own cost is that of
+executing them in a bare forked process that has done the imports, without Jupyter, judge or
+sandbox. Prints a table and writes build/bench.json. Only the ratios mean anything on another
+machine.
 """
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
+import linecache
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import types
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import psutil
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
-from sample_class import CHAPTER, answer, as_bytes, fill
+from sample_class import CHAPTER, answer, as_bytes, fill, stock_config
 
-from autograder.course import Course
+from autograder.course import Assignment, Course
+from autograder.kernels import PRELOADED
+from autograder.submission import Submission, parse, repair
 
 EXERCISES = ("budget", "attention", "digits_cnn")
+WARM_UP = "aaa_untouched"
 
 
-def hand_in(folder: Path, number: int) -> None:
-    """`number` submissions, each with another right answer to each exercise."""
+@dataclass
+class Cost:
+    """Wall-clock seconds, CPU seconds of all processes together, and the most memory at once."""
+
+    wall: float
+    cpu: float
+    gib: float = 0.0
+
+
+def make_class(number: int) -> dict[str, bytes]:
+    """`number` submissions by student, spread over the collected answers."""
     names = {
-        exercise: sorted(
-            path.stem for path in (ROOT / "tests/answers" / CHAPTER / exercise).glob("right_*.py")
-        )
+        exercise: sorted(p.stem for p in (ROOT / "tests/answers" / CHAPTER / exercise).glob("*.py"))
         for exercise in EXERCISES
     }
+    made = {}
     for index in range(number):
-        chosen = {e: answer(e, names[e][index % len(names[e])]) for e in EXERCISES}
-        chapter = folder / "submitted" / f"student{index:03}" / CHAPTER
+        chosen = {}
+        for exercise, known in names.items():
+            kind = "wrong_" if index % 2 else "right_"
+            pool = [name for name in known if name.startswith(kind)]
+            chosen[exercise] = answer(exercise, pool[index * len(pool) // number])
+        made[f"student{index:03}"] = as_bytes(fill(chosen))
+    return made
+
+
+def hand_in(folder: Path, submissions: dict[str, bytes]) -> None:
+    for student, data in submissions.items():
+        chapter = folder / "submitted" / student / CHAPTER
         chapter.mkdir(parents=True)
-        (chapter / "concepts.ipynb").write_bytes(as_bytes(fill(chosen)))
+        (chapter / "concepts.ipynb").write_bytes(data)
 
 
-def timed(command: list[str], folder: Path) -> tuple[float, float]:
-    """Wall-clock seconds and CPU seconds (children included) of a command."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.monotonic()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+def children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def timed(command: list[str], folder: Path) -> Cost:
+    """What a command costs, with everything that it starts."""
+    cpu, started = children_cpu(), time.monotonic()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    peak = 0
+
+    def watch() -> None:
+        nonlocal peak
+        while process.returncode is None:
+            total = 0
+            with suppress(psutil.Error):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    with suppress(psutil.Error):
+                        total += child.memory_full_info().pss
+            peak = max(peak, total)
+            time.sleep(2)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    process.wait()
     wall = time.monotonic() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall, cpu
+    watcher.join()
+    if process.returncode:
+        sys.exit(f"{command} failed")
+    return Cost(wall, children_cpu() - cpu, peak / 2**30)
+
+
+def cells_own_cpu(assignment: Assignment, submissions: dict[str, bytes]) -> float:
+    """CPU seconds of all submissions' cells, tests included, executed and nothing else."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    before = children_cpu()
+    for student, data in submissions.items():
+        pid = os.fork()
+        if pid == 0:
+            execute(assignment, student, data)
+            os._exit(0)
+        os.waitpid(pid, 0)
+    return children_cpu() - before
+
+
+def execute(assignment: Assignment, student: str, data: bytes) -> None:
+    import tensorflow as tf
+    import torch
+
+    torch.set_num_threads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    notebook, _ = repair(assignment, parse(Submission(student, data), assignment))
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            linecache.cache[cell.id] = (0, None, cell.source.splitlines(keepends=True), cell.id)
+            with redirect_stdout(io.StringIO()), suppress(Exception):
+                exec(compile(cell.source, cell.id, "exec"), vars(main))
 
 
 def main() -> None:
     """Runs both graders and prints the comparison."""
     # nbgrader calls alembic by name
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 6
-    jobs = os.cpu_count() or 1
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+    assignment = Course(ROOT).assignment(CHAPTER)
+    submissions = make_class(number)
     with tempfile.TemporaryDirectory() as scratch:
         ours, stock = Path(scratch, "ours"), Path(scratch, "stock")
-        for folder in (ours, stock):
-            hand_in(folder, number)
+        hand_in(stock, submissions)
+        hand_in(ours, {WARM_UP: as_bytes(fill({})), **submissions})
+        grade = [sys.executable, "-m", "autograder.cli", "grade", CHAPTER, "--jobs", "2"]
+        grade += ["--submitted", str(ours / "submitted"), "--force"]
+        start = timed([*grade, "--student", WARM_UP], ROOT)
+        fast = timed([*grade, *(f"--student={name}" for name in submissions)], ROOT)
         source = stock / "source" / CHAPTER
         source.mkdir(parents=True)
-        shutil.copy(ROOT / "nbgrader_config.py", stock)
-        nbformat.write(Course(ROOT).assignment(CHAPTER).source, source / "concepts.ipynb")
+        (stock / "nbgrader_config.py").write_text(stock_config())
+        nbformat.write(assignment.source, source / "concepts.ipynb")
         nbgrader = [sys.executable, "-m", "nbgrader"]
-        subprocess.run(
-            [*nbgrader, "generate_assignment", CHAPTER, "--log-level=ERROR"], cwd=stock, check=True
-        )
-        grade = ["autograder", "grade", CHAPTER, "--submitted", str(ours / "submitted")]
-        rows = {
-            "stock nbgrader autograde": timed(
-                [*nbgrader, "autograde", CHAPTER, "--log-level=ERROR"], stock
-            ),
-            f"autograder grade --jobs {jobs}": timed([*grade, "--jobs", str(jobs)], ROOT),
-        }
-    print(f"{number} submissions of {CHAPTER}, {jobs} cores")
-    print(f"{'':32}{'wall s':>8}{'CPU s':>8}{'a minute':>10}")
-    for name, (wall, cpu) in rows.items():
-        print(f"{name:32}{wall:8.1f}{cpu:8.1f}{60 * number / wall:10.1f}")
-    (slow, _), (fast, _) = rows.values()
-    print(f"ratio of submissions a minute: {slow / fast:.2f}")
-    result = {"submissions": number, "cores": jobs, "ratio": slow / fast, "seconds": rows}
+        quiet = "--log-level=CRITICAL"
+        subprocess.run([*nbgrader, "generate_assignment", CHAPTER, quiet], cwd=stock, check=True)
+        slow = timed([*nbgrader, "autograde", CHAPTER, quiet], stock)
+    own = (fast.cpu - start.cpu - cells_own_cpu(assignment, submissions)) / number
+    report(number, slow, fast, start, own)
+
+
+def report(number: int, slow: Cost, fast: Cost, start: Cost, own: float) -> None:
+    steady = fast.wall - start.wall
+    print(f"{number} submissions of {CHAPTER}, {os.cpu_count()} cores")
+    print(f"{'':36}{'wall s':>8}{'CPU s':>8}{'a minute':>10}{'GiB':>7}")
+    for name, cost in {"nbgrader autograde": slow, "autograder grade --jobs 2": fast}.items():
+        rate = 60 * number / cost.wall
+        print(f"{name:36}{cost.wall:8.1f}{cost.cpu:8.1f}{rate:10.1f}{cost.gib:7.1f}")
+    print(f"{'  of it: start and one untouched':36}{start.wall:8.1f}{start.cpu:8.1f}")
+    result = {
+        "submissions": number,
+        "cores": os.cpu_count(),
+        "ratio": slow.wall / fast.wall,
+        "ratio_without_start": slow.wall / steady,
+        "own_cpu_seconds_per_submission": own,
+        "stock": vars(slow),
+        "autograder": vars(fast),
+        "start": vars(start),
+    }
+    print(f"ratio of submissions a minute: {result['ratio']:.1f}", end=" ")
+    print(f"({result['ratio_without_start']:.1f} without the start)")
+    print(f"the grader's own CPU, above the cells': {own:.2f} s a submission")
     path = ROOT / "build" / "bench.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
