@@ -67,6 +67,12 @@ def _receive(channel: socket.socket, length: int) -> bytes:
     return bytes(data)
 
 
+def _is_short(numbers: range) -> bool:
+    """Whether walking through the range takes no more time than a long list would."""
+    bounds = max(abs(numbers.start), abs(numbers.stop), abs(numbers.step))
+    return bounds < 2**62 and len(numbers) <= MAX_RANGE
+
+
 # ---------------------------------------------------------------- writing
 
 
@@ -115,7 +121,9 @@ class _Writer:
             return ["str", *self.raw(str(value).encode("utf-8", "surrogatepass"))]
         if isinstance(value, (bytes, bytearray)):
             return ["bytes", *self.raw(bytes(value))]
-        if isinstance(value, range) and len(value) <= MAX_RANGE:
+        if isinstance(value, range):
+            if not _is_short(value):
+                raise Malformed("a range of too many numbers")
             return ["range", value.start, value.stop, value.step]
         for kind, name in ((list, "list"), (tuple, "tuple"), (set, "set"), (frozenset, "set")):
             if isinstance(value, kind):
@@ -141,10 +149,11 @@ class _Writer:
     def tensor(self, value: Any) -> list[Any]:
         import torch
 
-        plain = value.detach().as_subclass(torch.Tensor).cpu().resolve_conj().resolve_neg()
+        plain = value.detach().as_subclass(torch.Tensor).cpu().resolve_neg().resolve_conj()
         shape = list(plain.shape)
         try:
-            data = plain.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            flat = plain.clone(memory_format=torch.contiguous_format).flatten()
+            data = flat.view(torch.uint8).numpy().tobytes()
         except (RuntimeError, TypeError):
             raise NotPlain(f"a tensor of {value.dtype}") from None
         name = str(value.dtype).removeprefix("torch.")
@@ -222,8 +231,8 @@ class _Reader:
             return complex(float(real), float(imaginary))
         if kind == "range":
             start, stop, step = fields
-            if len(found := range(start, stop, step)) > MAX_RANGE:
-                raise Malformed("a range of too many numbers")  # summing it would take for ever
+            if not _is_short(found := range(start, stop, step)):
+                raise Malformed("a range of too many numbers")
             return found
         return self.array(kind, *fields)
 

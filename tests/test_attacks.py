@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
-from attacks import attacks, witness
+from attacks import attacks, table, witness
 from nbconvert import HTMLExporter
 from nbgrader.api import Gradebook
 
@@ -143,3 +143,8 @@ def wrong_in_gradebook(folder: Path, records: dict[str, dict]) -> list[str]:
             for student, record in records.items()
             if (score := book.find_submission(attacks.CHAPTER, student).score) != record["score"]
         ]
+
+
+def test_the_documentation_lists_the_attacks() -> None:
+    page = table.PAGE.read_text(encoding="utf-8")
+    assert table.with_table(page) == page
