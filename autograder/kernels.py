@@ -35,6 +35,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
@@ -513,12 +514,20 @@ class WarmProvisioner(LocalProvisioner):
         return dict(self.connection_info)
 
 
+class _Client(AsyncKernelClient):
+    """A client without the heartbeat: ending its thread waits for a kernel that may not answer."""
+
+    def start_channels(self, *args: Any, **kwargs: Any) -> None:
+        super().start_channels(*args, **{**kwargs, "hb": False})
+
+
 def warm_kernel_manager(folder: Path) -> AsyncKernelManager:
     """A manager for one warm kernel, reached through Unix sockets in `folder`, not TCP ports."""
     specs = KernelSpecManager(
         kernel_dirs=[str(Path(__file__).parent / "kernelspecs")], ensure_native_kernel=False
     )
     return AsyncKernelManager(
+        client_factory=_Client,
         kernel_name="autograder-warm",
         kernel_spec_manager=specs,
         transport="ipc",

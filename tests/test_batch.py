@@ -342,11 +342,11 @@ def test_outside_a_course_is_wrong_usage(tmp_path: Path, monkeypatch: pytest.Mon
     assert "is not inside a course" in " ".join(output.replace("│", " ").split())
 
 
-def test_stock_nbgrader_gives_the_same_scores(tmp_path: Path) -> None:
-    """Honest submissions, graded by `nbgrader autograde` from cold and by `autograder grade`."""
+def test_nbgrader_gives_the_same_scores_with_and_without_the_plug_in(tmp_path: Path) -> None:
+    """Honest submissions: `autograder grade`, `nbgrader autograde`, stock `nbgrader autograde`."""
     honest = ["ada", "bruno", "chen", "emeka", "freya"]
-    ours, stock = tmp_path / "ours", tmp_path / "stock"
-    for folder in (ours, stock):
+    ours, plugin, stock = (tmp_path / name for name in ("ours", "plugin", "stock"))
+    for folder in (ours, plugin, stock):
         hand_in(folder, honest)
         chapter = folder / "submitted" / "mixed" / CHAPTER
         chapter.mkdir(parents=True)
@@ -359,19 +359,22 @@ def test_stock_nbgrader_gives_the_same_scores(tmp_path: Path) -> None:
         )
         (chapter / "concepts.ipynb").write_text(nbformat.writes(mixed))
     grade(ours, "--jobs", 2)
+    for folder in (plugin, stock):
+        shutil.copytree(ROOT / "source", folder / "source")
+        nbformat.write(_assignment().source, folder / "source" / CHAPTER / "concepts.ipynb")
+    shutil.copy(ROOT / "nbgrader_config.py", plugin)
     (stock / "nbgrader_config.py").write_text(stock_config())
-    source = stock / "source" / CHAPTER
-    source.mkdir(parents=True)
-    nbformat.write(_assignment().source, source / "concepts.ipynb")
-    for command in ("generate_assignment", "autograde"):
-        done = subprocess.run(
-            [sys.executable, "-m", "nbgrader", command, CHAPTER],
-            cwd=stock,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    for folder in (plugin, stock):
+        for command in ("generate_assignment", "autograde"):
+            done = subprocess.run(
+                [sys.executable, "-m", "nbgrader", command, CHAPTER],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+    assert gradebook_scores(plugin) == gradebook_scores(ours)
     assert gradebook_scores(stock) == gradebook_scores(ours)
     assert len(gradebook_scores(stock)) == 4 * 6
 

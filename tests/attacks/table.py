@@ -24,7 +24,10 @@ def table() -> str:
     done = sum(stock[attack.name]["verdict"] != "nothing" for attack in ATTACKS)
     lines = [f"{len(ATTACKS)} attacks; {done} of them do damage to stock nbgrader 0.9.6.\n"]
     for group in dict.fromkeys(attack.group for attack in ATTACKS):
-        lines += [f"\n### {group.capitalize()}\n", "\n| attack | what it does | on stock nbgrader |\n"]
+        lines += [
+            f"\n### {group.capitalize()}\n",
+            "\n| attack | what it does | on stock nbgrader |\n",
+        ]
         lines += ["|---|---|---|\n"]
         for attack in ATTACKS:
             if attack.group == group:
