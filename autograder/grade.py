@@ -168,6 +168,8 @@ def _student_names(assignment: Assignment) -> list[str]:
             for node in ast.parse(cell.source).body:
                 if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                     names.add(node.name)
+                elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                    names.add(node.target.id)
                 elif isinstance(node, ast.Assign):
                     names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
     return sorted(names)
@@ -512,7 +514,7 @@ class _Kernel(NotebookClient):
         position: the cells before it have run in this kernel.
     """
 
-    km: AsyncKernelManager
+    km: AsyncKernelManager | None
 
     def __init__(self, run: _Run, folder: Path):
         km = warm_kernel_manager(folder)
@@ -610,11 +612,12 @@ class _Kernel(NotebookClient):
 
     async def interrupt(self) -> None:
         """Raises KeyboardInterrupt in what the kernel runs."""
+        assert self.km is not None
         await self.km.interrupt_kernel()
 
     async def exit_status(self) -> int | None:
         """How the kernel's process ended; None if it does not, although it is about to."""
-        provisioner = self.km.provisioner
+        provisioner = self.km.provisioner if self.km is not None else None
         for _ in range(20):  # the news may take a moment
             if provisioner is None or (status := await provisioner.poll()) is not None:
                 break
@@ -640,9 +643,10 @@ class _Kernel(NotebookClient):
     async def stop(self) -> None:
         """Kills the kernel and closes the channels."""
         self.writer.close()
-        with suppress(RuntimeError):  # it never started
-            await self.km.shutdown_kernel(now=True)
-        await self.km.cleanup_resources()
+        if self.km is not None:  # nbclient drops a manager whose kernel dies at once
+            with suppress(RuntimeError):  # it never started
+                await self.km.shutdown_kernel(now=True)
+            await self.km.cleanup_resources()
         if self.kc is not None:
             self.kc.stop_channels()
         shutil.rmtree(self.folder, ignore_errors=True)
