@@ -106,7 +106,11 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
                 for future in as_completed(futures):
                     submission = futures.pop(future)
                     try:
-                        record(submission, future.result())
+                        graded = future.result()
+                        if graded.late and jobs > 1:
+                            again.append(submission)  # the others may have taken its time
+                        else:
+                            record(submission, graded)
                     except Exception as error:
                         log.warning("%s: %r; will be tried again", submission.student, error)
                         again.append(submission)

@@ -268,7 +268,8 @@ class Checks:
                 result.outcome, result.message = _explain(error, function, result.hidden)
             if judge is not None:
                 printed.write(judge.printed())
-            result.printed = _clip(printed.getvalue())
+            if judge is None or not result.hidden:  # a print-out may show a hidden check's inputs
+                result.printed = _clip(printed.getvalue())
             if judge is not None:
                 judge.end(result)
             return function

@@ -126,8 +126,8 @@ def grade(  # noqa: PLR0913  (one parameter an option)
             )
     if json_file is not None:
         builder.write_whole(json_file, json.dumps([r.to_dict() for r in reports], indent=1) + "\n")
-    _print_table(reports)
     page = _write_report(course, chapter, members, None)
+    _print_table(reports)
     print(f"Report: {page}")
     if any(report.status is Status.FAILED for report in reports):
         raise typer.Exit(1)

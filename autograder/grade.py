@@ -29,7 +29,6 @@ from typing import Any
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
 from autograder import judge as judging
@@ -46,6 +45,18 @@ from autograder.submission import Rejected, Submission, is_untouched, parse, rep
 
 GRACE_SECONDS = 5
 SERVE = "from autograder.remote import serve as _serve; _serve()"
+_MESSAGES = frozenset(
+    [
+        "stream",
+        "display_data",
+        "update_display_data",
+        "execute_result",
+        "error",
+        "clear_output",
+        "status",
+    ]
+)
+NOTEBOOK_BYTES = 8 * 2**20  # of outputs that are kept, all cells together
 _SILENT = logging.getLogger("autograder.silent")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
@@ -83,6 +94,7 @@ class Graded:
 
     report: Report
     notebook: NotebookNode | None
+    late: bool = False  # whether a deadline passed
 
 
 class JudgeError(Exception):
@@ -110,9 +122,10 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     )
     run = _Run(assignment, notebook, limits)
     asyncio.run(run.execute())
+    left = NOTEBOOK_BYTES
     for cell in notebook.cells:
         if not _is_test(cell) and (nbgrader_metadata(cell).get("solution") or not grade_id(cell)):
-            clean_cell(cell)
+            left -= clean_cell(cell, left)
     report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in run.notes.items()]
     for exercise in assignment.exercises:
         if exercise.test_id is None:
@@ -129,7 +142,8 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     report.score = sum(exercise.score or 0.0 for exercise in by_checks)
     report.max_score = sum(exercise.max_score for exercise in by_checks)
     report.seconds = round(time.monotonic() - started, 2)
-    return Graded(report, notebook)
+    outcomes = {check.outcome for exercise in by_checks for check in exercise.checks}
+    return Graded(report, notebook, late=run.late or Outcome.TIMED_OUT in outcomes)
 
 
 def _show(
@@ -190,6 +204,7 @@ class _Run:
         self.server = fork_server(limits.isolation)
         self.results: dict[str, list[CheckResult]] = {}
         self.notes: dict[int, str] = {}
+        self.late = False  # whether a cell was stopped by a deadline
         self.given_up: set[int] = set()
         self.suspects: set[int] = set()  # cells during which the kernel died once
         self.deadline = time.monotonic() + (limits.notebook_seconds or 0)
@@ -259,6 +274,7 @@ class _Run:
             if not skipped and index not in self.given_up:
                 self.notes.pop(index, None)  # of an earlier kernel
                 outcome = await kernel.run(index, cell, self.left)
+                self.late |= kernel.overtime
                 if outcome is not None:
                     return index, outcome
             kernel.position = index + 1
@@ -518,7 +534,10 @@ class _Kernel(NotebookClient):
 
     def __init__(self, run: _Run, folder: Path):
         km = warm_kernel_manager(folder)
-        super().__init__(run.notebook, km=km, allow_errors=True, timeout=None)
+        # nbclient puts a cell that it has run into its notebook; calls need a place of their own.
+        cells = [*run.notebook.cells, nbformat.v4.new_code_cell(SERVE)]
+        notebook = NotebookNode({**run.notebook, "cells": cells})
+        super().__init__(notebook, km=km, allow_errors=True, timeout=None)
         self.log = _SILENT  # what it would log is in the report
         self.limits = run.limits
         self.notes = run.notes
@@ -528,6 +547,7 @@ class _Kernel(NotebookClient):
         self.iopub_timeout = 30  # seconds for outputs still on their way when a cell has ended
         self.printed = 0
         self.flooded = asyncio.Event()
+        self.overtime = False  # whether a cell has reached a deadline
 
     @classmethod
     async def start(cls, run: _Run) -> _Kernel:
@@ -573,6 +593,7 @@ class _Kernel(NotebookClient):
                 {execution, flood}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if not execution.done():
+                self.overtime |= not self.flooded.is_set()
                 self.notes[index] = (
                     f"interrupted after it had printed {self.printed >> 20} MiB"
                     if self.flooded.is_set()
@@ -584,7 +605,9 @@ class _Kernel(NotebookClient):
                 return Outcome.TIMED_OUT
             await execution
             return None
-        except DeadKernelError:
+        except (MemoryError, OSError):
+            raise
+        except Exception:  # it died, or does not keep to Jupyter's protocol: student code may forge
             memory = await self.exit_status() == MEMORY_EXCEEDED
             return Outcome.OUT_OF_MEMORY if memory else Outcome.KERNEL_DIED
         finally:
@@ -595,10 +618,14 @@ class _Kernel(NotebookClient):
     async def serve(self) -> Outcome | None:
         """Has the kernel answer calls; ends when it stops doing so."""
         self.printed = 0
-        with suppress(DeadKernelError):
-            await self.async_execute_cell(nbformat.v4.new_code_cell(SERVE), 0, store_history=False)
-            return None
-        return Outcome.KERNEL_DIED
+        cell = nbformat.v4.new_code_cell(SERVE)
+        try:
+            await self.async_execute_cell(cell, len(self.nb.cells) - 1, store_history=False)
+        except (MemoryError, OSError):
+            raise
+        except Exception:
+            return Outcome.KERNEL_DIED
+        return None
 
     async def exchange(self, request: bytes, reply: bool = True) -> bytes:
         """Sends a call and waits for its reply.
@@ -628,7 +655,9 @@ class _Kernel(NotebookClient):
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
     ) -> NotebookNode | None:
         """Lets a message through unless the cell has printed too much already."""
-        if msg["msg_type"] in ("stream", "display_data", "execute_result", "error"):
+        if msg["msg_type"] not in _MESSAGES:
+            return None  # comm_msg and the like would be kept
+        if msg["msg_type"] != "status":
             already, self.printed = self.printed, self.printed + len(repr(msg["content"]))
             if self.printed > self.limits.flood_bytes:
                 self.flooded.set()

@@ -7,6 +7,7 @@ feedback and export work as usual; marks given by hand are left alone.
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -100,15 +101,13 @@ class Gradebook:
         name, notebook_name = self.assignment.name, self.assignment.notebook_name
         autograded = self.folder / "autograded" / report.student / name
         write_whole(autograded / f"{notebook_name}.ipynb", to_json(notebook))
-        timestamp = submitted / "timestamp.txt"
         book = self._book
         book.update_or_create_student(report.student)
         when = {}
-        if timestamp.is_file():
-            text = timestamp.read_text().strip()
+        text = _timestamp(submitted)
+        if text:
+            when["timestamp"] = parse_utc(text)
             write_whole(autograded / "timestamp.txt", text)
-            if text:
-                when["timestamp"] = parse_utc(text)
         book.update_or_create_submission(name, report.student, **when)
         scores = {exercise.id: exercise for exercise in report.exercises}
         for cell in notebook.cells:
@@ -126,3 +125,20 @@ class Gradebook:
                 untouched = is_untouched(self.assignment, notebook, identifier)
                 book.find_comment(*key).auto_comment = "No response." if untouched else None
         book.db.commit()
+
+
+def _timestamp(submitted: Path) -> str:
+    """When the submission was handed in, as timestamp.txt beside it says; empty if it does not.
+
+    The file comes from outside: it is not followed elsewhere, and what is no date is no date.
+    """
+    try:
+        descriptor = os.open(
+            submitted / "timestamp.txt", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        )
+        with open(descriptor, "rb") as stream:
+            text = stream.read(100).decode("ascii").strip()
+        parse_utc(text)
+    except (OSError, ValueError):
+        return ""
+    return text

@@ -83,9 +83,11 @@ class _Judge:
         self._seed, self._printed = seed, ""
         if check not in self.known:
             wire.send_frame(self.channel, CHECK + check.encode())
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # means that check
         return self.known.get(check)
 
     def end(self, result: CheckResult) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         wire.send_frame(self.channel, RESULT + json.dumps(asdict(result)).encode())
 
     def printed(self) -> str:
@@ -162,6 +164,7 @@ def run(channel: socket.socket) -> None:
     checks.judge = judge
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         names = json.loads(wire.receive_frame(channel))
         proxies = {name: Proxy(name, judge) for name in names}
@@ -171,9 +174,7 @@ def run(channel: socket.socket) -> None:
             try:
                 known = map(CheckResult.from_dict, cell["known"])
                 judge.known = {result.name: result for result in known}
-                signal.signal(signal.SIGINT, signal.default_int_handler)  # too slow: a check ends
                 _run_cell(cell["id"], cell["source"], vars(main))
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
                 results: list[str] = []
                 if cell["test"]:
                     results = [result.name for result in _checks(vars(main)).results]

@@ -35,7 +35,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.connect import channel_socket_types
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
@@ -62,6 +64,7 @@ PRELOADED = (
 )
 START_SECONDS = 120
 _REQUEST_BYTES = 2**18
+_MESSAGE_BYTES, _MESSAGES_WAITING = 64 * 2**20, 16  # of a kernel, on one channel
 
 
 # ---------------------------------------------------------------- the server's side
@@ -314,7 +317,9 @@ class ForkServer:
 
     def __init__(self, isolation: Isolation) -> None:
         self.isolation = isolation
-        self.folder = Path(tempfile.mkdtemp(prefix="autograder-", dir=sandbox.SHARED)).resolve()
+        _remove_orphaned_folders()
+        prefix = f"autograder-{os.getpid()}-"
+        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=sandbox.SHARED)).resolve()
         self._log = self.folder / "server.log"
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-m", "autograder.kernels", str(theirs.fileno()), isolation]
@@ -388,6 +393,16 @@ class ForkServer:
             return self._log.read_text(errors="replace").strip()[-500:]
         except OSError:
             return ""
+
+
+def _remove_orphaned_folders() -> None:
+    """Removes the folders of this user's graders that were killed."""
+    for path in Path(sandbox.SHARED).glob("autograder-*-*"):
+        pid = path.name.split("-")[1]
+        with contextlib.suppress(OSError):
+            ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
+            if pid.isdigit() and ours and not Path("/proc", pid).exists():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _clean_environment(folder: Path) -> dict[str, str]:
@@ -515,7 +530,21 @@ class WarmProvisioner(LocalProvisioner):
 
 
 class _Client(AsyncKernelClient):
-    """A client without the heartbeat: ending its thread waits for a kernel that may not answer."""
+    """A client that a hostile kernel can neither hold nor fill.
+
+    It has no heartbeat, because ending that thread waits for a kernel that may not answer; and it
+    takes no message that is larger than any honest one.
+    """
+
+    def _create_connected_socket(self, channel: str, identity: bytes | None = None) -> zmq.Socket:
+        sock = self.context.socket(channel_socket_types[channel])
+        sock.linger = 1000
+        sock.setsockopt(zmq.MAXMSGSIZE, _MESSAGE_BYTES)
+        sock.rcvhwm = _MESSAGES_WAITING
+        if identity:
+            sock.identity = identity
+        sock.connect(self._make_url(channel))
+        return sock
 
     def start_channels(self, *args: Any, **kwargs: Any) -> None:
         super().start_channels(*args, **{**kwargs, "hb": False})

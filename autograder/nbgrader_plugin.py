@@ -21,7 +21,7 @@ from autograder.doctor import best
 from autograder.grade import Limits, grade
 from autograder.results import Status
 from autograder.sandbox import Isolation
-from autograder.submission import find_submissions
+from autograder.submission import read_submission
 
 
 class Judge(NbGraderPreprocessor):
@@ -40,11 +40,7 @@ class Judge(NbGraderPreprocessor):
         course = Course.find(Path(coursedir.root))
         assignment = course.assignment(who["assignment"])
         submitted = Path(coursedir.format_path(coursedir.submitted_directory, ".", ".")).resolve()
-        (submission,) = (
-            submission
-            for submission in find_submissions(submitted, assignment)
-            if submission.student == who["student"]
-        )
+        submission = read_submission(submitted, who["student"], assignment)
         limits = Limits(threads=os.cpu_count() or 1, isolation=_isolation())
         with ThreadPoolExecutor(1) as pool:  # formgrader calls from inside an event loop
             graded = pool.submit(grade, assignment, submission, limits).result()

@@ -36,6 +36,7 @@ from typing import Any
 # Not in /tmp, where a submission may make what it likes: only the grader makes files here.
 SHARED = "/var/tmp"
 PACKAGE = Path(__file__).resolve().parent
+_MOST_SOCKETS = 100  # files in the folder that is shared with the grader
 MEMORY_EXCEEDED = 250  # exit status of a submission that used too much memory
 FIRST_USER = 61_000  # of those that submissions run as if the grader is root; no accounts there
 WORK = "/tmp/work"  # where a confined notebook runs
@@ -71,7 +72,7 @@ class Resources:
     file_bytes: int = 256 * 2**20
     scratch_bytes: int = 256 * 2**20
     scratch_files: int = 10_000
-    open_files: int = 512
+    open_files: int = 256
 
 
 # ---------------------------------------------------------------- the outer ring
@@ -192,7 +193,7 @@ def confine(
     _drop_capabilities()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if isolation is Isolation.FULL:
-        _keep(resources)
+        _keep(resources, folder)
         os.setsid()
     _limit(resources)
     _landlock(folder, isolation)
@@ -252,7 +253,7 @@ def _drop_capabilities() -> None:
     _call("capset", ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
 
 
-def _keep(resources: Resources) -> None:
+def _keep(resources: Resources, folder: str) -> None:
     """Forks; the parent, process 1, watches over memory and reaps until its child ends."""
     child = os.fork()
     if child == 0:
@@ -277,8 +278,10 @@ def _keep(resources: Resources) -> None:
         if started >= next_look:
             if _memory_of_all() > resources.memory_bytes:
                 os._exit(MEMORY_EXCEEDED)
-            # Looking costs milliseconds a process: never more than a fiftieth of the time.
-            next_look = time.monotonic() + 50 * (time.monotonic() - started)
+            if len(os.listdir(folder)) > _MOST_SOCKETS:
+                os._exit(1)
+            # Looking costs milliseconds a process: seldom more than a fiftieth of the time.
+            next_look = time.monotonic() + min(1, 50 * (time.monotonic() - started))
 
 
 def _memory_of_all() -> int:
@@ -287,8 +290,10 @@ def _memory_of_all() -> int:
     for name in os.listdir("/proc"):
         if name.isdigit() and name != "1":
             with contextlib.suppress(OSError, ValueError):
-                for line in Path(f"/proc/{name}/smaps_rollup").read_text().splitlines():
-                    if line.startswith(("Pss_Anon:", "Pss_Shmem:", "Swap:")):
+                text = Path(f"/proc/{name}/smaps_rollup").read_text()
+                text += Path(f"/proc/{name}/status").read_text()  # page tables
+                for line in text.splitlines():
+                    if line.startswith(("Pss_Anon:", "Pss_Shmem:", "Swap:", "VmPTE:")):
                         total += int(line.split()[1]) * 1024
     return total
 
@@ -348,7 +353,8 @@ def _landlock(folder: str, isolation: Isolation) -> None:
         rules[path] = _FS_READ
     rules |= dict.fromkeys(_python_folders(), _FS_READ)
     rules["/dev/pts"] = device | _FS_READ_DIR
-    for name in ("null", "zero", "full", "random", "urandom", "tty"):
+    rules["/dev/zero"] = _FS_READ_FILE  # written to, it would be shared memory without a file
+    for name in ("null", "full", "random", "urandom", "tty"):
         rules[f"/dev/{name}"] = device
     for path, allowed in rules.items():
         try:
@@ -377,9 +383,12 @@ _DENIED = (
     # the machine
     *("reboot", "swapon", "swapoff", "kexec_load", "init_module", "finit_module", "delete_module"),
     *("acct", "quotactl", "settimeofday", "clock_settime", "sethostname", "syslog"),
+    # the keeper's share of the time
+    *("sched_setattr", "sched_setaffinity", "setpriority", "ioprio_set"),
     # memory that no limit counts
     *("memfd_create", "memfd_secret", "shmget", "msgget", "semget", "mq_open"),
 )
+_INT = 0xFFFFFFFF  # the part of an argument that the kernel looks at where an int is wanted
 _NEW_NAMESPACE = 0x7E020000  # every CLONE_NEW* flag of clone(2)
 
 
@@ -408,7 +417,14 @@ def _seccomp() -> None:
     ordinary = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
     for family in range(64):  # vsock and the like do not care for network namespaces
         if family not in ordinary:
-            allowed.add_rule(unknown, "socket", seccomp.Arg(0, seccomp.EQ, family))
+            allowed.add_rule(unknown, "socket", seccomp.Arg(0, seccomp.MASKED_EQ, _INT, family))
+    # Shared memory without a file is in nobody's account; /proc forgets what is not mapped in.
+    shared_anonymous = 0x01 | 0x20
+    argument = seccomp.Arg(3, seccomp.MASKED_EQ, shared_anonymous, shared_anonymous)
+    allowed.add_rule(refused, "mmap", argument)
+    # The keeper is of the same user: no limits for others, no policy but the ordinary one (0).
+    allowed.add_rule(refused, "sched_setscheduler", seccomp.Arg(1, seccomp.NE, 0))
+    allowed.add_rule(refused, "prlimit64", seccomp.Arg(0, seccomp.NE, 0))
     allowed.load()
 
 

@@ -18,8 +18,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.course import Assignment, grade_id, is_demo, nbgrader_metadata
+from autograder.sanitize import clean_text
 
 MAX_BYTES = 10 * 2**20
+MAX_CELLS = 2_000
+MAX_NOTES = 50
 
 
 class Rejected(Exception):
@@ -37,7 +40,8 @@ class Submission:
     @property
     def sha256(self) -> str:
         """Identifies the content."""
-        return hashlib.sha256(self.data + self.missing.encode()).hexdigest()
+        missing = self.missing.encode("utf-8", "backslashreplace")
+        return hashlib.sha256(self.data + missing).hexdigest()
 
 
 def find_submissions(folder: Path, assignment: Assignment) -> list[Submission]:
@@ -45,27 +49,31 @@ def find_submissions(folder: Path, assignment: Assignment) -> list[Submission]:
 
     A student without the chapter's folder has not handed in and is not listed.
     """
-    found = []
-    for student in sorted(folder.iterdir()):
-        chapter = student / assignment.name
-        if not chapter.is_dir() or student.name.startswith("."):
-            continue
-        try:
-            found.append(_read(student.name, chapter, f"{assignment.notebook_name}.ipynb"))
-        except OSError as error:
-            reason = f"the hand-in could not be read: {error.strerror}"
-            found.append(Submission(student.name, b"", reason))
-    return found
+    students = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return [
+        read_submission(folder, student, assignment)
+        for student in students
+        if (folder / student / assignment.name).is_dir()
+    ]
 
 
-def _read(student: str, chapter: Path, name: str) -> Submission:
+def read_submission(folder: Path, student: str, assignment: Assignment) -> Submission:
+    """What one student handed in."""
+    chapter = folder / student / assignment.name
+    name = f"{assignment.notebook_name}.ipynb"
     file = chapter / name
-    if file.is_symlink() or not file.is_file():
-        others = sorted(path.name for path in chapter.iterdir() if path.is_file())
-        listed = f"the folder holds {', '.join(others)}" if others else "the folder is empty"
-        return Submission(student, b"", f"{name} was not handed in: {listed}")
-    with file.open("rb") as stream:
-        return Submission(student, stream.read(MAX_BYTES + 1))
+    try:
+        if chapter.is_symlink() or chapter.parent.is_symlink():
+            return Submission(student, b"", "the hand-in is a link to another folder")
+        if file.is_symlink() or not file.is_file():
+            others = sorted(path.name for path in chapter.iterdir() if path.is_file())
+            known = clean_text(", ".join(others[:5]))[:200] + (", …" if len(others) > 5 else "")
+            listed = f"the folder holds {known}" if others else "the folder is empty"
+            return Submission(student, b"", f"{name} was not handed in: {listed}")
+        with file.open("rb") as stream:
+            return Submission(student, stream.read(MAX_BYTES + 1))
+    except OSError as error:
+        return Submission(student, b"", f"the hand-in could not be read: {error.strerror}")
 
 
 def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
@@ -107,8 +115,11 @@ def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
     except Exception as error:  # nbformat raises whatever its converters run into
         reason = str(error).strip().splitlines()
         raise Rejected(
-            f"the notebook does not follow the format: {reason[0][:200] if reason else error!r}"
+            "the notebook does not follow the format: "
+            f"{clean_text(reason[0][:200] if reason else repr(error)[:200])}"
         ) from None
+    if len(notebook.cells) > MAX_CELLS:
+        raise Rejected(f"the notebook has {len(notebook.cells):,} cells, more than {MAX_CELLS:,}")
     ours = {grade_id(cell) for cell in assignment.assigned.cells} - {None}
     if not ours & {grade_id(cell) for cell in notebook.cells}:
         raise Rejected(
@@ -129,7 +140,9 @@ def _forget_outputs(notebook: NotebookNode) -> None:
             cell.update(outputs=[], execution_count=None)
 
 
-def repair(assignment: Assignment, submitted: NotebookNode) -> tuple[NotebookNode, list[str]]:
+def repair(  # noqa: PLR0912  (one branch for each thing that students do to notebooks)
+    assignment: Assignment, submitted: NotebookNode
+) -> tuple[NotebookNode, list[str]]:
     """The notebook to execute, and notes on what had to be changed.
 
     Args:
@@ -182,6 +195,8 @@ def repair(assignment: Assignment, submitted: NotebookNode) -> tuple[NotebookNod
         added += additions.get(identifier, [])
     cells += added
     repaired = nbformat.from_dict({**assignment.assigned, "cells": cells})
+    if len(notes) > MAX_NOTES:
+        notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} repairs more"]
     for index, cell in enumerate(repaired.cells):
         cell.id = grade_id(cell) or f"student-{index}"
     return repaired, notes

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from autograder import cli, doctor, sandbox
 from autograder.doctor import Finding, examine
 from autograder.grade import Graded
+from autograder.kernels import ForkServer
 from autograder.sandbox import Isolation, SandboxError
 
 LAYERS = [
@@ -379,3 +380,23 @@ def test_a_submission_in_process_isolation_is_graded_and_confined(said: Cell) ->
         isolation=Isolation.PROCESS,
     )
     assert text.splitlines() == ["PermissionError", "PermissionError", "['mine']"]
+
+
+def test_two_graders_do_not_share_the_limit_on_processes(
+    said: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two graders on one machine may give their submissions the same user."""
+    servers = [ForkServer(Isolation.FULL), ForkServer(Isolation.FULL)]
+    try:
+        free = iter(servers)
+        monkeypatch.setattr("autograder.grade.fork_server", lambda _: next(free))
+        fork_many = (
+            "import os, time\nfor number in range(70):\n    if os.fork() == 0:\n"
+            "        time.sleep(30)\n        os._exit(0)\ntime.sleep(10)\nprint(number + 1)"
+        )
+        with ThreadPoolExecutor(2) as pool:
+            printed = list(pool.map(said, [fork_many] * 2))
+        assert [text.strip() for text in printed] == ["70", "70"]
+    finally:
+        for server in servers:
+            server.close()
