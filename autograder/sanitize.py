@@ -63,7 +63,7 @@ _TAGS = frozenset(
     ]
 )
 _SCHEMES = {"http", "https", "mailto"}
-_MAX_HTML = 200_000  # characters; what is longer is shown as text
+_MAX_HTML, _MAX_TAGS = 200_000, 2_000  # of one text; nested tags take quadratic time
 # Where Markdown takes an address from: links, images, definitions; and TeX's \\href.
 _ADDRESS = re.compile(r"(\]\(\s*<?|^ {0,3}\[[^\]\n]+\]:\s*<?|\\href\s*\{)([^\s)>}]*)", re.MULTILINE)
 _IMAGES = ("image/png", "image/jpeg")
@@ -84,13 +84,17 @@ def clean_text(text: str) -> str:
 def clean_html(source: str) -> str:
     """Markdown or HTML without anything that could run."""
     source = clean_text(source)
-    if len(source) > _MAX_HTML:
+    if _is_too_much(source):
         return html.escape(source, quote=False)
     if re.search(r"<[a-zA-Z!/?]", source):
         source = nh3.clean(
             source, tags=set(_TAGS), attributes={"a": {"href"}}, url_schemes=_SCHEMES
         )
     return _ADDRESS.sub(_checked_address, source)
+
+
+def _is_too_much(source: str) -> bool:
+    return len(source) > _MAX_HTML or source.count("<") > _MAX_TAGS
 
 
 def _checked_address(match: re.Match[str]) -> str:
@@ -150,7 +154,7 @@ def _output(output: NotebookNode) -> NotebookNode | None:
             continue
         if kind == "text/plain":
             data[kind] = clean_text(text)
-        elif kind in ("text/html", "text/markdown"):
+        elif kind in ("text/html", "text/markdown") and not _is_too_much(text):
             data[kind] = clean_html(text)
         elif kind in _IMAGES and _is_base64(text):
             data[kind] = text

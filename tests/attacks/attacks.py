@@ -1449,3 +1449,100 @@ def _script_in_text(notebook: NotebookNode) -> None:
 
 edited("feedback", "markdown_cell", "Adds a text cell with a script.", _script_in_text,
        right=True, unsafe="<script>steal_cookie()")  # fmt: skip
+
+
+# ---------------------------------------------------------------- found by attacking this grader
+
+_SEND = """
+kernel = get_ipython().kernel
+parent, session = kernel.get_parent("shell"), kernel.session
+
+
+def send(kind, content):
+    session.send(kernel.iopub_socket, kind, content, parent=parent)
+
+"""
+for _name, _goal, _text in [
+    ("malformed_stream", "Sends output without text.", 'send("stream", {})'),
+    ("malformed_display", "Displays what is no bundle.",
+     'send("display_data", {"data": 5, "metadata": []})'),
+    ("malformed_status", "Sends a status that is none.", 'send("status", {})'),
+    ("malformed_error", "Sends an error of numbers.",
+     'send("error", {"ename": 5, "evalue": None, "traceback": 7})'),
+    ("comm_flood", "Sends messages for widgets that the grader might keep.",
+     'for number in range(300):\n    send("comm_open", {"comm_id": str(number), "target_name":'
+     ' "jupyter.widget", "data": {"state": {"x": "y" * 10**6}}})'),
+    ("changed_display", "Changes a small output into one of fifty megabytes.",
+     'from IPython.display import display\n\ndisplay("a", display_id="q")\n'
+     'send("update_display_data", {"data": {"text/plain": "B" * 50_000_000}, "metadata": {},'
+     ' "transient": {"display_id": "q"}})'),
+]:  # fmt: skip
+    code("forgery", _name, _goal, _SEND + _text, right=_name in ("comm_flood", "changed_display"))
+code(
+    "forgery", "bad_signature", "Signs a message with another key.",
+    _SEND + 'session.key = b"wrong"\nsend("stream", {"name": "stdout", "text": "x"})',
+)  # fmt: skip
+code(
+    "forgery", "bad_frames", "Sends frames that are no message.",
+    _SEND + 'kernel.iopub_socket.send_multipart([b"x", b"y"])', right=False,
+)  # fmt: skip
+code(
+    "resources", "shared_anonymous", "Fills shared memory that no file and no process counts.",
+    """
+import mmap
+
+try:
+    held = mmap.mmap(-1, 2**30)
+    for start in range(0, 2**30, 2**26):
+        held[start : start + 2**26] = bytes(2**26)
+        held.madvise(mmap.MADV_DONTNEED, start, 2**26)
+    raise SystemExit("CANARY")
+except OSError:
+    pass
+""", right=True,
+)  # fmt: skip
+code(
+    "resources", "many_sockets", "Makes twenty thousand sockets where the grader listens.",
+    """
+import os
+import socket
+import sys
+
+here = os.getcwd()
+os.chdir(os.path.dirname(next(text for text in sys.argv if text.endswith(".json"))))
+for number in range(20_000):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(f"socket{number}")
+os.chdir(here)
+""",
+)  # fmt: skip
+code(
+    "resources", "huge_message", "Sends one message of two hundred megabytes.",
+    _SEND + 'send("stream", {"name": "stdout", "text": "x" * 200_000_000})',
+)  # fmt: skip
+code(
+    "escape", "wide_vsock", "Asks for a socket to the host, with bits that filters overlook.",
+    """
+import ctypes
+
+libc = ctypes.CDLL(None)
+for family in (40, 40 | 1 << 32):
+    call = [ctypes.c_ulong(value) for value in (41, family, 1, 0)]
+    if libc.syscall(*call) >= 0:
+        print("LEAK: PRIVATE_channel to the host")
+""",
+)  # fmt: skip
+
+
+def _deep_text(notebook: NotebookNode) -> None:
+    notebook.cells.append(nbformat.v4.new_markdown_cell("<ul><li>" * 20_000))
+
+
+def _link(notebook: NotebookNode) -> None:
+    notebook.cells.append(nbformat.v4.new_markdown_cell("[mark](javascript:steal_cookie(1))"))
+
+
+edited("feedback", "deep_text", "Adds a text cell that takes a sanitiser hours.", _deep_text,
+       right=True)  # fmt: skip
+edited("feedback", "script_link", "Adds a link to a script.", _link,
+       right=True, unsafe='href="javascript:')  # fmt: skip
