@@ -1,9 +1,8 @@
 """Makes what a submission says safe to look at: in formgrader, in feedback, in a terminal.
 
 A student's outputs, written answers and messages end up in the instructor's browser, where a
-script could set marks, and in log files and terminals. HTML goes through a sanitiser (nh3, which
-takes time in proportion to the text); other rich output is kept only as text and bitmap images;
-control characters go, colours stay.
+script could set marks, and in log files and terminals. HTML goes through a sanitiser (nh3);
+other rich output is kept only as text and bitmap images; control characters go, colours stay.
 """
 
 from __future__ import annotations

@@ -396,3 +396,64 @@ def test_the_autograded_notebook_shows_each_check(
     shown = table["data"][MIME_TYPE]["checks"]
     (exercise,) = (e for e in records["chen"]["exercises"] if e["id"] == "attention")
     assert shown == exercise["checks"]
+
+
+def test_dates_and_links_that_come_with_a_submission_are_not_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the grader's own")
+    for name in ("ada", "bruno", "chen"):
+        quick(tmp_path, name, {"budget": RIGHT_BUDGET})
+    submitted = tmp_path / "submitted"
+    (submitted / "ada" / CHAPTER / "timestamp.txt").symlink_to(secret)
+    (submitted / "bruno" / CHAPTER / "timestamp.txt").write_bytes(b"\xff no date")
+    (submitted / "chen" / CHAPTER / "timestamp.txt").write_text("2026-11-20 10:00:00 UTC")
+    (submitted / "dilnoza").mkdir()
+    (submitted / "dilnoza" / CHAPTER).symlink_to(submitted / "ada" / CHAPTER)
+    code, records = grade(tmp_path)
+    assert code == 0
+    assert {name: record["score"] for name, record in records.items()} == {
+        "ada": 10,
+        "bruno": 10,
+        "chen": 10,
+        "dilnoza": None,
+    }
+    assert "link" in records["dilnoza"]["reason"]
+    dates = sorted(
+        path.parent.parent.name for path in tmp_path.glob("autograded/*/*/timestamp.txt")
+    )
+    assert dates == ["chen"]
+
+
+def test_a_file_name_that_is_no_text_is_listed_harmlessly(tmp_path: Path) -> None:
+    quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
+    chapter = tmp_path / "submitted" / "bruno" / CHAPTER
+    chapter.mkdir(parents=True)
+    for name in (b"\xff.txt", b"\x1b]0;owned\x07.txt"):
+        Path(os.fsdecode(bytes(chapter) + b"/" + name)).touch()
+    code, records = grade(tmp_path)
+    assert code == 0
+    assert records["ada"]["score"] == 10
+    assert records["bruno"]["status"] == "rejected"
+    assert records["bruno"]["reason"].isprintable()
+
+
+def test_who_was_late_beside_others_is_graded_once_more_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A neighbour that takes the machine must not cost marks."""
+    calls: list[str] = []
+    graded_before = batch.grade
+
+    def slow_at_first(assignment: Assignment, submission: object, limits: object) -> object:
+        calls.append(submission.student)
+        graded = graded_before(assignment, submission, limits)
+        if calls.count("ada") == 1 and submission.student == "ada":
+            graded.report.score, graded.late = 0, True
+        return graded
+
+    monkeypatch.setattr(batch, "grade", slow_at_first)
+    for name in ("ada", "bruno"):
+        quick(tmp_path, name, {"budget": RIGHT_BUDGET})
+    _, records = grade(tmp_path, "--jobs", 2)
+    assert sorted(calls) == ["ada", "ada", "bruno"]
+    assert records["ada"]["score"] == 10

@@ -214,3 +214,42 @@ def test_nothing_is_left_running_or_open(graded: Callable[..., Graded]) -> None:
     assert processes == before[0]
     assert descriptors <= before[1] + 3
     assert folders == before[2]
+
+
+def test_the_first_cell_stays_and_is_run_again_after_a_crash(
+    graded: Callable[..., Graded],
+) -> None:
+    """Calls into the kernel once took the place of the notebook's first cell."""
+    notebook = fill({**RIGHT, "budget": f"{RIGHT['budget']}\n\ndef gpu_hours(*_): OS._exit(1)\n"})
+    title = notebook.cells[0].source
+    notebook.cells.insert(0, new_code_cell("import os as OS\nSCALE = 1"))
+    helped = RIGHT["attention"].replace("def attention(", "SCALE\n\ndef attention(", 1)
+    next(c for c in notebook.cells if grade_id(c) == "attention").source = helped
+    done = graded(notebook)
+    assert scores(done.report)["attention"] == FULL["attention"]
+    assert [c.source for c in done.notebook.cells[:2]] == ["import os as OS\nSCALE = 1", title]
+
+
+def test_a_kernel_that_breaks_the_protocol_costs_its_cell_only(
+    graded: Callable[..., Graded],
+) -> None:
+    forged = (
+        "\nkernel = get_ipython().kernel\n"
+        "kernel.session.send(kernel.iopub_socket, 'stream', {}, parent=kernel.get_parent('shell'))"
+    )
+    report = graded(fill({**RIGHT, "budget": RIGHT["budget"] + forged})).report
+    assert report.status is Status.GRADED
+    assert scores(report)["attention"] == FULL["attention"]
+
+
+def test_a_print_out_of_a_hidden_check_is_not_shown(graded: Callable[..., Graded]) -> None:
+    curious = RIGHT["budget"].replace("def gpu_hours(", "def _hours(")
+    curious += (
+        "\n\ndef gpu_hours(*a, **k):\n    print('inputs', a, k)\n    return _hours(*a, **k)\n"
+    )
+    report = graded(fill({"budget": curious})).report
+    printed = {check.hidden: "" for check in report.exercises[0].checks}
+    for check in report.exercises[0].checks:
+        printed[check.hidden] += check.printed
+    assert "inputs" in printed[False]
+    assert printed[True] == ""
