@@ -97,7 +97,7 @@ def test_every_student_gets_a_record(a_class: tuple[Path, int, dict[str, dict]])
         "emeka": ("graded", 8),
         "freya": ("graded", 0),
         "goran": ("graded", 33),
-        "hiroko": ("graded", 23),
+        "hiroko": ("graded", 31),  # the two checks that call what kills
         "ines": ("graded", 33),
         "jonas": ("rejected", None),
         "katya": ("graded", 33),
@@ -106,9 +106,7 @@ def test_every_student_gets_a_record(a_class: tuple[Path, int, dict[str, dict]])
     assert "ends in the middle" in records["jonas"]["reason"]
     assert "not text" in records["luis"]["reason"]
     assert records["goran"]["repairs"] == ["attention: interrupted after 25 s"]
-    assert records["hiroko"]["repairs"] == [
-        "test_budget: stopped (kernel died); the notebook ran without it"
-    ]
+    assert records["hiroko"]["repairs"] == []
     assert "interrupted after it had printed" in records["ines"]["repairs"][0]
     assert [note.split(":")[0] for note in records["katya"]["repairs"]] == [
         "test_budget",
@@ -116,7 +114,7 @@ def test_every_student_gets_a_record(a_class: tuple[Path, int, dict[str, dict]])
         "test_digits_cnn",
     ]
     budget = records["hiroko"]["exercises"][0]
-    assert {check["outcome"] for check in budget["checks"]} == {"kernel died"}
+    assert [check["outcome"] for check in budget["checks"]].count("kernel died") == 2
 
 
 def test_the_gradebook_agrees_with_the_records(
