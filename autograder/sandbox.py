@@ -111,6 +111,7 @@ def wrap(command: list[str], folder: Path) -> list[str]:
             arguments += ["--symlink", os.readlink(name), name]
         elif os.path.isdir(name):
             arguments += ["--ro-bind", name, name]
+    arguments += ["--perms", "0755", "--dir", "/etc"]
     for name in (
         "ld.so.cache",
         "localtime",
