@@ -1,5 +1,5 @@
 # Wrong: the loss takes the logits for probabilities
-# Fails: learns_the_digits
+# Fails: minimises_cross_entropy
 def split_digits(images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     n = len(images)
     order = np.random.default_rng(seed).permutation(n)
