@@ -1,7 +1,8 @@
 # Every target does the set-up it needs; see tools/setup.
 BIN := .venv/bin
 JOBS := $(shell nproc)
-.PHONY: setup demo test lab build check bench lock
+CHAPTERS := $(notdir $(wildcard source/ch*))
+.PHONY: setup demo test lab build check audit bench lock
 
 setup:
 	@tools/setup
@@ -11,8 +12,9 @@ demo: setup  ## build the course, grade a class of twelve, print the table
 	@$(BIN)/python tests/sample_class.py demo
 	@$(BIN)/autograder grade ch01_concepts --submitted demo/submitted --jobs $(JOBS)
 
-test: setup  ## every test, then the solved notebooks
+test: setup  ## every test, the collected answers and some mutants, then the solved notebooks
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	for chapter in $(CHAPTERS); do $(BIN)/autograder audit $$chapter --sample 20 || exit 1; done
 	$(BIN)/python -m pytest --nbval --nbval-current-env --dist loadscope -n $(JOBS) notebooks
 
 lab: setup  ## JupyterLab with the chapters as students get them
@@ -26,6 +28,12 @@ check: setup  ## linters, types, and whether what is committed is what source/ s
 	$(BIN)/ruff format --check autograder tests --exclude tests/answers
 	$(BIN)/mypy
 	$(BIN)/autograder build --check
+
+audit: setup  ## every answer and every mutant; docs/validity.md
+	for chapter in $(CHAPTERS); do \
+	    $(BIN)/autograder audit $$chapter --mutants --json docs/validity/$$chapter.json || exit 1; \
+	done
+	$(BIN)/python -m autograder.validity docs/validity > docs/validity.md
 
 bench: setup  ## this grader against stock nbgrader, in one run
 	$(BIN)/python tests/bench/bench.py

@@ -210,6 +210,12 @@ def seed_everything(seed: int) -> None:
         keras.utils.set_random_seed(seed)
 
 
+def use_float64() -> None:
+    """Has torch, where loaded, make tensors of 64 bits where no type is given."""
+    if torch := sys.modules.get("torch"):
+        torch.set_default_dtype(torch.float64)
+
+
 class Score(float):
     """Points as nbgrader reads them (a number in plain text) and people do (a sentence in HTML)."""
 

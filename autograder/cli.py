@@ -1,5 +1,5 @@
 """The command line: `autograder build`, `autograder grade`, `autograder report`,
-`autograder doctor`.
+`autograder audit`, `autograder doctor`.
 
 Exit codes: 0 all went well (a rejected submission is a result, not a failure), 1 something
 failed or is stale, 2 wrong usage. Results go to standard output, progress to standard error.
@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from autograder import audit as auditing
 from autograder import batch, doctor
 from autograder import build as builder
 from autograder.course import Course, CourseError
@@ -160,6 +162,74 @@ def _in_words(missing: list[doctor.Finding]) -> str:
     return "; ".join(f"{finding.layer}: {finding.seen}" for finding in missing)
 
 
+@app.command(name="audit")
+def examine_tests(  # noqa: PLR0913  (one parameter an option)
+    chapter: str,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Try mutants of the reference solutions, too.")
+    ] = False,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Try so many mutants of each solution, not all.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Submissions at once.")] = os.cpu_count() or 1,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results there.")
+    ] = None,
+) -> None:
+    """Grade the collected answers to CHAPTER: are right ones accepted and wrong ones rejected?"""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    with _errors():
+        course = Course.find(Path.cwd())
+        with _progress(chapter) as progress:
+            found = auditing.audit(
+                course,
+                chapter,
+                limits=Limits(threads=max(1, (os.cpu_count() or 1) // jobs), isolation=_isolation("auto")),
+                mutants=mutants,
+                sampled=sample,
+                jobs=jobs,
+                on_total=progress.start,
+                on_done=progress.advance,
+            )
+    if json_file is not None:
+        builder.write_whole(json_file, json.dumps(asdict(found), indent=1) + "\n")
+    _print_audit(found)
+    raise typer.Exit(1 if found.problems else 0)
+
+
+def _print_audit(found: auditing.Audit) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    summary = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("exercise", "right accepted", "wrong rejected", "mutants rejected", "equivalent", "flaky", "seconds"):
+        summary.add_column(column, justify="left" if column == "exercise" else "right")
+    for exercise in found.exercises:
+        mutants = exercise.mutants
+        summary.add_row(
+            exercise.id,
+            f"{exercise.right_accepted} of {exercise.right}",
+            f"{exercise.wrong_rejected} of {exercise.wrong}",
+            f"{mutants.killed} of {mutants.tried}" if mutants else "",
+            str(mutants.equivalent) if mutants else "",
+            str(len(exercise.flaky)),
+            f"{exercise.seconds:.1f}",
+        )
+    console.print(summary, "")
+    checks = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("exercise", "check", "rejects", "alone"):
+        checks.add_column(column, justify="right" if column in ("rejects", "alone") else "left")
+    for exercise in found.exercises:
+        for check in exercise.checks:
+            checks.add_row(exercise.id, check.name, str(len(check.rejects)), str(len(check.alone)))
+    console.print(checks, "")
+    for exercise in found.exercises:
+        for answer in exercise.flaky:
+            print(f"{exercise.id}: depends on the seed: {answer}")
+        for survivor in exercise.mutants.survivors if exercise.mutants else []:
+            print(f"\n# a mutant of {exercise.id} that was accepted\n{survivor}")
+    for problem in found.problems:
+        print(f"FAILS: {problem}")
+
+
 @app.command(name="doctor")
 def examine() -> None:
     """Try each layer of the sandbox on this machine and say which hold."""
@@ -216,7 +286,7 @@ class _Ticker:
     def start(self, total: int) -> None:
         self.total = total
 
-    def advance(self, _: Report) -> None:
+    def advance(self, _: object) -> None:
         self.done += 1
         now = time.monotonic()
         if now - self.last >= SECONDS_BETWEEN_LINES or self.done == self.total:
@@ -241,7 +311,7 @@ class _Bar:
     def start(self, total: int) -> None:
         self.task = self.progress.add_task(self.name, total=total, rate="")
 
-    def advance(self, _: Report) -> None:
+    def advance(self, _: object) -> None:
         self.progress.advance(self.task)
         done = self.progress.tasks[0].completed
         rate = done / (time.monotonic() - self.started) * 60

@@ -8,6 +8,7 @@ validly. Builder and grader start from the `Assignment` made here.
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import re
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ import autograder
 from autograder.checks import HIDDEN_BEGIN, HIDDEN_END
 
 CODE_STUB = "raise NotImplementedError"
-DEFAULT_SECONDS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600}
+DEFAULTS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600, "float64": []}
 TEXT_STUB = "*Your answer here.*"
 NOTEBOOK_METADATA = {
     "kernelspec": {
@@ -53,13 +54,18 @@ class CheckSpec:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: a cell to fill in and, unless a person marks it, the cell that tests it."""
+    """One exercise: a cell to fill in and, unless a person marks it, the cell that tests it.
+
+    `float64` says whether its checks hold, too, where torch's default type has 64 bits; the audit
+    then tries both.
+    """
 
     id: str
     title: str
     points: float
     test_id: str | None
     checks: tuple[CheckSpec, ...]
+    float64: bool = False
 
 
 def nbgrader_metadata(cell: NotebookNode) -> dict[str, object]:
@@ -88,6 +94,7 @@ class Assignment:
         cell_seconds, check_seconds: until a cell of a submission, or a check, is interrupted;
             set in the file's header as `autograder: {cell_seconds: N, check_seconds: M}`.
         notebook_seconds: for a whole submission; set there, too.
+        float64: ids of the exercises whose checks also hold in 64 bits; set there, too.
         source: the notebook as written, with solutions, hidden tests and mark schemes.
     """
 
@@ -101,12 +108,13 @@ class Assignment:
 
     def _read(self) -> NotebookNode:
         notebook = jupytext.reads(self.text, fmt="py:percent")
-        settings = {**DEFAULT_SECONDS, **notebook.metadata.get("autograder", {})}
-        if unknown := settings.keys() - DEFAULT_SECONDS.keys():
+        settings = {**DEFAULTS, **notebook.metadata.get("autograder", {})}
+        if unknown := settings.keys() - DEFAULTS.keys():
             raise CourseError(f"{self.path}: the header has unknown settings: {sorted(unknown)}")
         self.cell_seconds = float(settings["cell_seconds"])
         self.check_seconds = float(settings["check_seconds"])
         self.notebook_seconds = float(settings["notebook_seconds"])
+        self.float64 = frozenset(settings["float64"])
         notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
         notebook.nbformat, notebook.nbformat_minor = 4, 5
         seen: set[str] = set()
@@ -124,6 +132,8 @@ class Assignment:
 
     def _validate(self) -> None:
         ids = {grade_id(cell) for cell in self.source.cells}
+        if unknown := self.float64 - ids:
+            raise CourseError(f"{self.path}: float64 in the header names no exercise: {unknown}")
         for cell in self.source.cells:
             data = nbgrader_metadata(cell)
             if cell.cell_type == "code" and not data and not is_demo(cell):
@@ -141,6 +151,21 @@ class Assignment:
                     raise self._error(cell, f"has a check, {check.name}, without title or hint")
             if sum(check.points for check in checks) != data["points"]:
                 raise self._error(cell, "has checks whose points do not add up to the cell's")
+
+    def only(self, exercise: Exercise) -> Assignment:
+        """The chapter as far as one exercise needs it: no other tests, nothing that comes later."""
+        part = copy.copy(self)
+        for cached in ("exercises", "assigned", "fingerprint"):
+            vars(part).pop(cached, None)
+        cells = []
+        for cell in self.source.cells:
+            is_code = cell.cell_type == "code" and not is_demo(cell)
+            if is_code and (grade_id(cell) == exercise.test_id or not _is_graded(cell)):
+                cells.append(cell)
+            if grade_id(cell) == exercise.test_id:
+                break
+        part.source = nbformat.from_dict({**self.source, "cells": cells})
+        return part
 
     @property
     def title(self) -> str:
@@ -164,7 +189,8 @@ class Assignment:
             if test is not None:
                 points = float(test.metadata.nbgrader.points)
                 checks = tuple(parse_checks(test.source))
-                found.append(Exercise(identifier, name, points, grade_id(test), checks))
+                float64 = identifier in self.float64
+                found.append(Exercise(identifier, name, points, grade_id(test), checks, float64))
             elif data.get("grade"):
                 found.append(
                     Exercise(identifier, name, float(cell.metadata.nbgrader.points), None, ())
@@ -194,6 +220,10 @@ class Assignment:
         """Changes whenever a mark could: with the chapter's text or the package's version."""
         material = f"{autograder.__version__}\0{self.text}"
         return hashlib.sha256(material.encode()).hexdigest()
+
+
+def _is_graded(cell: NotebookNode) -> bool:
+    return bool(nbgrader_metadata(cell).get("grade"))
 
 
 def _headings(markdown: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ import struct
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from nbformat import NotebookNode
 from autograder import judge as judging
 from autograder import wire
 from autograder.build import make_solved
-from autograder.checks import SEED_VARIABLE, CheckResult, Checks, Outcome
+from autograder.checks import CheckResult, Checks, Outcome
 from autograder.course import Assignment, CheckSpec, Exercise, grade_id, is_demo, nbgrader_metadata
 from autograder.judge import Answer
 from autograder.kernels import ForkedProcess, ForkServer, fork_server, warm_kernel_manager
@@ -88,6 +89,27 @@ class Limits:
     resources: Resources = field(default_factory=Resources)
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One execution of the test cells.
+
+    Attributes:
+        seed: that the checks draw their random numbers from.
+        float64: whether torch makes tensors of 64 bits where no type is given, in this trial and
+            all that follow.
+        checks: by name; None: all.
+        until_failure: whether to stop after the first check that does not pass.
+    """
+
+    seed: int = 0
+    float64: bool = False
+    checks: frozenset[str] | None = None
+    until_failure: bool = False
+
+
+Results = dict[str, list[CheckResult]]  # of the checks, by test cell
+
+
 @dataclass
 class Graded:
     """A report, with the executed notebook unless the submission was rejected."""
@@ -114,14 +136,9 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     except Rejected as reason:
         report.status, report.reason = Status.REJECTED, str(reason)
         return Graded(report, None)
-    limits = replace(
-        limits,
-        cell_seconds=limits.cell_seconds or assignment.cell_seconds,
-        check_seconds=limits.check_seconds or assignment.check_seconds,
-        notebook_seconds=limits.notebook_seconds or assignment.notebook_seconds,
-    )
-    run = _Run(assignment, notebook, limits)
+    run = _Run(assignment, notebook, limits, [Trial(limits.seed)])
     asyncio.run(run.execute())
+    (results,) = run.results
     left = NOTEBOOK_BYTES
     for cell in notebook.cells:
         if not _is_test(cell) and (nbgrader_metadata(cell).get("solution") or not grade_id(cell)):
@@ -132,7 +149,7 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
             untouched = is_untouched(assignment, notebook, exercise.id)
             score, checks = (0.0 if untouched else None), []
         else:
-            checks = run.results[exercise.test_id]
+            checks = results[exercise.test_id]
             score = float(sum(check.points for check in checks))
             _show(exercise, checks, notebook, assignment)
         report.exercises.append(
@@ -144,6 +161,21 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     report.seconds = round(time.monotonic() - started, 2)
     outcomes = {check.outcome for exercise in by_checks for check in exercise.checks}
     return Graded(report, notebook, late=run.late or Outcome.TIMED_OUT in outcomes)
+
+
+def try_out(
+    assignment: Assignment, submission: Submission, limits: Limits, trials: Sequence[Trial]
+) -> list[Results]:
+    """Runs a submission's own cells once, and its test cells once for each trial.
+
+    Raises:
+        Rejected: if the submission is no notebook of this assignment.
+        Exception: whatever is the grader's own fault.
+    """
+    notebook, _ = repair(assignment, parse(submission, assignment))
+    run = _Run(assignment, notebook, limits, trials)
+    asyncio.run(run.execute())
+    return run.results
 
 
 def _show(
@@ -193,16 +225,28 @@ class _Run:
     """Runs a notebook's code cells in place, and its test cells in the judge.
 
     Attributes:
-        results: of the checks, by test cell.
+        results: of each trial.
         notes: what happened to cells that were stopped, by index.
     """
 
-    def __init__(self, assignment: Assignment, notebook: NotebookNode, limits: Limits):
+    def __init__(
+        self,
+        assignment: Assignment,
+        notebook: NotebookNode,
+        limits: Limits,
+        trials: Sequence[Trial],
+    ):
         self.assignment = assignment
         self.notebook = notebook
-        self.limits = limits
+        self.limits = limits = replace(
+            limits,
+            cell_seconds=limits.cell_seconds or assignment.cell_seconds,
+            check_seconds=limits.check_seconds or assignment.check_seconds,
+            notebook_seconds=limits.notebook_seconds or assignment.notebook_seconds,
+        )
+        self.trials = trials
         self.server = fork_server(limits.isolation)
-        self.results: dict[str, list[CheckResult]] = {}
+        self.results: list[Results] = [{} for _ in trials]
         self.notes: dict[int, str] = {}
         self.late = False  # whether a cell was stopped by a deadline
         self.given_up: set[int] = set()
@@ -221,7 +265,10 @@ class _Run:
                 if cell.cell_type != "code" or not cell.source.strip():
                     continue
                 if _is_test(cell):
-                    await self._test(index, cell)
+                    calls = _Calls(self, index)
+                    for trial, results in zip(self.trials, self.results, strict=True):
+                        results[str(grade_id(cell))] = await self._test(index, cell, calls, trial)
+                    await calls.finish()
                 elif self.left <= 0:
                     self._give_up(index, "not run: the time was used up")
                 else:
@@ -280,27 +327,28 @@ class _Run:
             kernel.position = index + 1
         return None
 
-    async def _test(self, index: int, cell: NotebookNode) -> None:
+    async def _test(
+        self, index: int, cell: NotebookNode, calls: _Calls, trial: Trial
+    ) -> list[CheckResult]:
         (exercise,) = (e for e in self.assignment.exercises if e.test_id == grade_id(cell))
         test_id = str(exercise.test_id)
-        results: dict[str, CheckResult] = {}
-        calls = _Calls(self, index)
+        wanted = [s for s in exercise.checks if trial.checks is None or s.name in trial.checks]
+        results = {spec.name: _not_run(spec) for spec in exercise.checks if spec not in wanted}
         while self.left > 0:
             self.judge = self.judge or await _JudgeProcess.start(self)
-            hung = await self.judge.run(test_id, calls, results)
+            hung = await self.judge.run(test_id, calls, results, trial)
             if hung is None:
                 break
             spec = next(spec for spec in exercise.checks if spec.name == hung)
-            results[hung] = _not_run(spec)
+            results.setdefault(hung, _not_run(spec))
             self._drop_judge()  # another one goes on with the next check
+            if trial.until_failure:
+                break
         else:
             self.notes[index] = "not finished: the time was used up"
-        await calls.finish()
         if extra := results.keys() - {spec.name for spec in exercise.checks}:
             raise JudgeError(f"{test_id} ran checks that it does not define: {extra}")
-        self.results[test_id] = [
-            clean_result(results.get(spec.name) or _not_run(spec)) for spec in exercise.checks
-        ]
+        return [clean_result(results.get(spec.name) or _not_run(spec)) for spec in wanted]
 
 
 def _not_run(spec: CheckSpec) -> CheckResult:
@@ -424,15 +472,17 @@ class _JudgeProcess:
         self.writer.write(struct.pack("<Q", len(payload)))
         self.writer.write(payload)
 
-    async def run(self, test_id: str, calls: _Calls, results: dict[str, CheckResult]) -> str | None:
+    async def run(
+        self, test_id: str, calls: _Calls, results: dict[str, CheckResult], trial: Trial
+    ) -> str | None:
         """Runs the cells that the judge needs, up to a test cell, and adds its checks' results.
 
         Returns:
-            The check that hangs, if one does: this judge is then of no more use.
+            The check that hangs, or at which the trial ends: this judge is then of no more use.
         """
         cells = self.run_of.assignment.source.cells
-        for cell in cells[self.position :]:
-            self.position += 1
+        (last,) = (index for index, cell in enumerate(cells) if grade_id(cell) == test_id)
+        for cell in [*cells[self.position : last], cells[last]]:
             data = nbgrader_metadata(cell)
             if cell.cell_type != "code" or data.get("solution") or is_demo(cell):
                 continue
@@ -440,18 +490,24 @@ class _JudgeProcess:
             test = bool(data.get("grade"))
             if test and identifier != test_id:
                 continue  # it has been run, or its time was used up
-            known = [asdict(result) for result in results.values()]
-            message = {"id": identifier, "source": cell.source, "test": test, "known": known}
+            message = {
+                "id": identifier,
+                "source": cell.source,
+                "test": test,
+                "known": [asdict(result) for result in results.values()],
+                "seed": trial.seed,
+                "float64": trial.float64,
+            }
             self.write(json.dumps(message).encode())
-            hung = await self._converse(identifier, calls, results)
-            if test or hung:
-                return hung
-        raise JudgeError(f"{test_id} is not among the assignment's cells")
+            if ended := await self._converse(identifier, calls, results, trial):
+                return ended
+        self.position = last + 1
+        return None
 
     async def _converse(
-        self, identifier: str, calls: _Calls, results: dict[str, CheckResult]
+        self, identifier: str, calls: _Calls, results: dict[str, CheckResult], trial: Trial
     ) -> str | None:
-        """Answers the judge until the cell is done; the check that hangs, if one does."""
+        """Answers the judge until the cell is done; the check that hangs, or ends the trial."""
         check, interrupted = "", False
         calls.begin_check()
         while True:
@@ -479,6 +535,8 @@ class _JudgeProcess:
             elif kind == judging.RESULT:
                 result = CheckResult.from_dict(json.loads(payload))
                 results[result.name] = result
+                if trial.until_failure and result.outcome is not Outcome.PASSED:
+                    return result.name
             elif kind == judging.DONE:
                 return None
             else:
@@ -512,7 +570,6 @@ def _environment(limits: Limits) -> dict[str, str]:
     return {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
         "LANG": "C.UTF-8",
-        SEED_VARIABLE: str(limits.seed),
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": threads,

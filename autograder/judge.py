@@ -17,6 +17,7 @@ import builtins
 import io
 import json
 import linecache
+import os
 import signal
 import socket
 import sys
@@ -76,6 +77,7 @@ class _Judge:
         self.channel = channel
         self.by_reference: dict[int, str] = {}  # id of a set-up object -> its name
         self.known: dict[str, CheckResult] = {}
+        self.float64 = False
         self._seed: int | None = None
         self._printed = ""
 
@@ -100,7 +102,8 @@ class _Judge:
         kwargs: dict[str, Any] | None = None,
     ) -> T:
         request = io.BytesIO()
-        _Pickler(request, self).dump((self._seed, function, args, kwargs or {}))
+        start = None if self._seed is None else (self._seed, self.float64)
+        _Pickler(request, self).dump((start, function, args, kwargs or {}))
         self._seed = None  # only once a check
         wire.send_frame(self.channel, CALL + request.getvalue())
         answer = wire.receive_frame(self.channel)
@@ -174,6 +177,10 @@ def run(channel: socket.socket) -> None:
             try:
                 known = map(CheckResult.from_dict, cell["known"])
                 judge.known = {result.name: result for result in known}
+                judge.float64 = cell["float64"]
+                if judge.float64:
+                    checks.use_float64()
+                os.environ[checks.SEED_VARIABLE] = str(cell["seed"])
                 _run_cell(cell["id"], cell["source"], vars(main))
                 results: list[str] = []
                 if cell["test"]:

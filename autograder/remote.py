@@ -18,7 +18,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from autograder import wire
-from autograder.checks import MAX_PRINTED, blamed_frame, seed_everything
+from autograder.checks import MAX_PRINTED, blamed_frame, seed_everything, use_float64
 
 # Forked kernels find the number of their channel here.
 CHANNEL_VARIABLE = "AUTOGRADER_CHANNEL"
@@ -66,8 +66,11 @@ def _answer(request: bytes) -> bytes:
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         with redirect_stdout(printed), redirect_stderr(printed):
-            seed, function, args, kwargs = pickle.loads(request)
-            if seed is not None:
+            start, function, args, kwargs = pickle.loads(request)
+            if start is not None:
+                seed, float64 = start
+                if float64:
+                    use_float64()
                 seed_everything(seed)
             reply["value"] = function(*args, **kwargs)
             reply["printed"] = printed.getvalue()[: MAX_PRINTED + 1]

@@ -3,6 +3,7 @@
 #   autograder:
 #     cell_seconds: 25
 #     check_seconds: 60
+#     float64: [attention]
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -972,7 +973,8 @@ def torch_weights(query, key, mask=None):
     return F.scaled_dot_product_attention(query, key, units, attn_mask=mask)
 
 
-def random_inputs(*lead, t_q=4, t_k=6, d_k=8, d_v=5, dtype=torch.float32, scale=1.5):
+def random_inputs(*lead, t_q=4, t_k=6, d_k=1, d_v=5, dtype=torch.float32, scale=1.5):
+    """Query, key and value. At a key width of one the scores' scale is one: only checks about it choose another."""
     draw = lambda *shape: (torch.randn(*lead, *shape) * scale).to(dtype)
     return draw(t_q, d_k), draw(t_k, d_k), draw(t_k, d_v)
 
@@ -1040,11 +1042,11 @@ def survives_large_scores():
     key = torch.tensor([[2.0, 0, 0, 0], [-2.0, 0, 0, 0], [1.0, 0, 0, 0]])
     value = torch.tensor([[1.0], [2.0], [3.0]])
     for mask, best in [(None, 0), (torch.tensor([[False, True, True]]), 2), (torch.tensor([[False, True, False]]), 1)]:
-        allowed = torch.ones(1, 3) if mask is None else mask.float()
+        allowed = torch.ones(1, 3) if mask is None else mask.to(query.dtype)
         output, weights = attend(query, key, value, mask)
         if not (torch.isfinite(output).all() and torch.isfinite(weights).all()):
             fail("There are infinities or NaNs " + ("without a mask." if mask is None else "with a mask."))
-        truth = torch.cat([F.one_hot(torch.tensor([best]), 3).float(), allowed / allowed.sum()])
+        truth = torch.cat([F.one_hot(torch.tensor([best]), 3).to(query.dtype), allowed / allowed.sum()])
         if not is_close(weights, truth):
             fail("All the weight belongs to the largest score that is allowed" + (": a masked key took some of it." if mask is not None else "."))
 
@@ -1129,8 +1131,8 @@ def splits_and_merges_heads():
 @check(points=1, hint="Something on the way from the projections to the output is detached, converted to NumPy or computed under no_grad.")
 def layer_passes_gradients_on():
     """Gradients reach all weights of the layer, and agree with those of nn.MultiheadAttention."""
-    layer, state = torch_layer(12, 3, bias=True)
-    x, direction = torch.randn(2, 2, 5, 12, dtype=torch.float64)
+    layer, state = torch_layer(3, 3, bias=True)
+    x, direction = torch.randn(2, 2, 5, 3, dtype=torch.float64)
     (layer(x, x, x)[0] * direction).sum().backward()
     names = ("q_proj", "k_proj", "v_proj")
     truths = dict(zip((f"{name}.weight" for name in names), layer.in_proj_weight.grad.chunk(3), strict=True))
@@ -1139,7 +1141,7 @@ def layer_passes_gradients_on():
 
     def run(state, x, direction):
         with forbidden(*LIBRARY_CALLS):
-            layer = MultiHeadAttention(12, 3).to(x.dtype)
+            layer = MultiHeadAttention(3, 3).to(x.dtype)
             layer.load_state_dict(state)
             (layer(x, x, x)[0] * direction).sum().backward()
         return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in layer.named_parameters()}
@@ -1171,8 +1173,8 @@ def layer_agrees_with_torch():
 def layer_masks_each_sequence():
     """The layer applies each sequence's own mask in all heads, also when batch equals heads."""
     for batch, n_heads in [(3, 3), (2, 4), (4, 2), (3, 1)]:
-        layer, state = torch_layer(12, n_heads, bias=True)
-        x = torch.randn(batch, 5, 12, dtype=torch.float64)
+        layer, state = torch_layer(n_heads, n_heads, bias=True)
+        x = torch.randn(batch, 5, n_heads, dtype=torch.float64)
         mask = torch.rand(batch, 5, 5) < 0.5
         mask |= torch.eye(5, dtype=torch.bool)
         for allowed in (mask, torch.ones(5, 5, dtype=torch.bool).tril()):

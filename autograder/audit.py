@@ -1,0 +1,370 @@
+"""How good are a chapter's tests? Grades every collected answer, and mutants of the solutions.
+
+Answers lie in tests/answers/CHAPTER/EXERCISE/NAME.py, each the text of one exercise cell. The first
+line of a file says what is right or wrong about it (`# Right: ...`, `# Wrong: ...`), the second
+line of a wrong one names the checks that must reject it (`# Fails: one, another`). A right answer
+has to pass every check under every seed, and in 64 bits, too, where the chapter's header says that
+the exercise allows it; a wrong one has to lose the checks that it names. Each answer is graded in a
+kernel of its own, with the reference solutions to whatever comes before it.
+
+A chapter passes its gates if all right answers are accepted and all wrong ones rejected, every check
+rejects some wrong answer and an untouched cell, and of the mutants that are not listed as equivalent
+(in equivalent.toml beside the answers) at least `KILLED` are rejected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+
+from autograder.checks import CheckResult, Outcome
+from autograder.course import Assignment, Course, CourseError, Exercise, grade_id, nbgrader_metadata
+from autograder.grade import Limits, Trial, try_out
+from autograder.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
+from autograder.submission import Submission
+
+KILLED = 0.95  # share of the mutants
+LEAST_RIGHT, LEAST_WRONG = 3, 6
+MUTANT_SECONDS = 20.0  # until a mutant's check is interrupted: honest ones take a few
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One collected answer to an exercise."""
+
+    name: str
+    right: bool
+    must_fail: frozenset[str]
+    text: str
+
+
+@dataclass
+class CheckAudit:
+    """One check, and the wrong answers that it rejects; `alone`: that no other check rejects."""
+
+    name: str
+    hidden: bool
+    rejects: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
+
+
+@dataclass
+class MutantAudit:
+    """What became of the mutants; `survivors` as entries of equivalent.toml would name them."""
+
+    made: int
+    equivalent: int
+    tried: int
+    killed: int = 0
+    survivors: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ExerciseAudit:
+    """What the audit found out about one exercise.
+
+    Attributes:
+        fingerprint: of the cells, the answers and the list of equivalent mutants.
+        gradings: how many times a right, or a wrong, answer was graded, seeds and types together.
+        flaky: answers and checks whose outcome depends on the seed.
+        seconds: for one grading of the reference solution, its kernel's start included.
+        problems: what breaks a gate, in words.
+    """
+
+    id: str
+    title: str
+    float64: bool
+    fingerprint: str
+    right: int
+    wrong: int
+    right_accepted: int = 0
+    wrong_rejected: int = 0
+    right_gradings: int = 0
+    wrong_gradings: int = 0
+    checks: list[CheckAudit] = field(default_factory=list)
+    flaky: list[str] = field(default_factory=list)
+    mutants: MutantAudit | None = None
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Audit:
+    """The audit of one chapter."""
+
+    chapter: str
+    title: str
+    seeds: int
+    exercises: list[ExerciseAudit]
+
+    @property
+    def problems(self) -> list[str]:
+        """What breaks a gate, exercise by exercise."""
+        return [f"{e.id}: {problem}" for e in self.exercises for problem in e.problems]
+
+
+def audit(  # noqa: PLR0913  (all but two are options)
+    course: Course,
+    chapter: str,
+    *,
+    limits: Limits,
+    seeds: int = 5,
+    mutants: bool = False,
+    sampled: int | None = None,
+    jobs: int = 1,
+    on_total: Callable[[int], object] = lambda total: None,
+    on_done: Callable[[object], object] = lambda done: None,
+) -> Audit:
+    """Audits the chapter's exercises that have checks.
+
+    Args:
+        limits: for each submission.
+        seeds: how many, from 0, for the answers; mutants meet seed 0.
+        mutants: whether to make and try them all.
+        sampled: how many to try for each exercise instead, drawn the same each time.
+        jobs: submissions at once.
+        on_total, on_done: called with their number, and after each.
+    """
+    assignment = course.assignment(chapter)
+    exercises = []
+    for exercise in assignment.exercises:
+        if exercise.test_id is not None:
+            folder = course.root / "tests" / "answers" / chapter / exercise.id
+            exercises.append(_ExerciseAuditor(assignment, exercise, folder, seeds))
+    if mutants or sampled is not None:
+        for auditor in exercises:
+            auditor.plan_mutants(sampled)
+    submissions = [(auditor, planned) for auditor in exercises for planned in auditor.planned]
+    on_total(len(submissions))
+
+    def work(job: tuple[_ExerciseAuditor, _Planned]) -> None:
+        auditor, planned = job
+        auditor.run(planned, limits)
+        on_done(planned)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(work, submissions))
+    return Audit(chapter, assignment.title, seeds, [auditor.conclude() for auditor in exercises])
+
+
+def read_answers(folder: Path, exercise: Exercise) -> list[Answer]:
+    """The collected answers to an exercise, by name.
+
+    Raises:
+        CourseError: if a file's first lines cannot be used.
+    """
+    return [_read_answer(path, exercise) for path in sorted(folder.glob("*.py"))]
+
+
+def _read_answer(path: Path, exercise: Exercise) -> Answer:
+    text = path.read_text(encoding="utf-8")
+    first, second, *_ = [*text.splitlines(), "", ""]
+    right = path.stem.startswith("right_")
+    if not re.match(r"# Right: \w" if right else r"# Wrong: \w", first):
+        raise CourseError(f"{path}: the first line must be `# {'Right' if right else 'Wrong'}: ...`")
+    if right:
+        return Answer(path.stem, True, frozenset(), text)
+    fails = re.match(r"# Fails: (.+)", second)
+    if not fails:
+        raise CourseError(f"{path}: the second line must name the checks that fail: `# Fails: ...`")
+    names = frozenset(re.split(r",\s*", fails[1].strip()))
+    if unknown := names - {check.name for check in exercise.checks}:
+        raise CourseError(f"{path}: {exercise.id} has no check {', '.join(sorted(unknown))}")
+    return Answer(path.stem, False, names, text)
+
+
+def fingerprint(assignment: Assignment, exercise: Exercise, folder: Path) -> str:
+    """Changes whenever the audit of the exercise might."""
+    part = assignment.only(exercise)
+    material = [cell.source for cell in part.source.cells]
+    material += [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.*"))]
+    return hashlib.sha256("\0".join(material).encode()).hexdigest()[:16]
+
+
+Outcomes = list[dict[str, CheckResult]]  # of the checks by name, for each trial
+
+
+@dataclass
+class _Planned:
+    """One submission to grade, and what came out."""
+
+    text: str
+    trials: Sequence[Trial]
+    answer: Answer | None = None
+    mutant: Mutant | None = None
+    limits: dict[str, float] = field(default_factory=dict)
+    outcomes: Outcomes | None = None
+    seconds: float = 0.0
+    fault: str = ""
+
+
+class _ExerciseAuditor:
+    """Plans an exercise's submissions, grades them and draws the conclusions."""
+
+    def __init__(self, assignment: Assignment, exercise: Exercise, folder: Path, seeds: int):
+        self.part = assignment.only(exercise)
+        self.exercise = exercise
+        self.folder = folder
+        self.answers = read_answers(folder, exercise)
+        (cell,) = (c for c in self.part.source.cells if grade_id(c) == exercise.id)
+        self.solution = cell.source
+        right = sum(answer.right for answer in self.answers)
+        self.found = ExerciseAudit(
+            exercise.id,
+            exercise.title,
+            exercise.float64,
+            fingerprint(assignment, exercise, folder),
+            right,
+            len(self.answers) - right,
+        )
+        types = [False, True] if exercise.float64 else [False]
+        every = [Trial(seed, float64) for float64 in types for seed in range(seeds)]
+        self.reference = _Planned(self.solution, [Trial()])
+        (blank,) = (c.source for c in self.part.assigned.cells if grade_id(c) == exercise.id)
+        self.untouched = _Planned(blank, [Trial()])
+        self.planned = [self.reference, self.untouched]
+        for answer in [Answer("the reference solution", True, frozenset(), self.solution), *self.answers]:
+            trials = every
+            if not answer.right:  # all checks once; then those that must reject it
+                again = [Trial(t.seed, t.float64, answer.must_fail) for t in every[1:]]
+                trials = [every[0], *again]
+            self.planned.append(_Planned(answer.text, trials, answer))
+        self.equivalent: set[tuple[str, str, str]] = set()
+
+    def plan_mutants(self, sampled: int | None) -> None:
+        """Adds the mutants; those listed as equivalent are tried with all, not with a sample."""
+        made = make_mutants(self.solution)
+        self.equivalent = set(read_equivalent(self.folder / "equivalent.toml"))
+        for function, before, after in sorted(self.equivalent - {mutant.key for mutant in made}):
+            self.found.problems.append(
+                f"equivalent.toml names a mutant that there is not: in {function}, {before!r} -> {after!r}"
+            )
+        tried = made
+        if sampled is not None:
+            tried = sample([m for m in made if m.key not in self.equivalent], sampled)
+        equivalent = sum(mutant.key in self.equivalent for mutant in made)
+        number = sum(mutant.key not in self.equivalent for mutant in tried)
+        self.found.mutants = MutantAudit(len(made), equivalent, number)
+        limits = {"cell_seconds": MUTANT_SECONDS, "check_seconds": MUTANT_SECONDS}
+        trial = Trial(until_failure=True)
+        self.planned += [_Planned(m.source, [trial], mutant=m, limits=limits) for m in tried]
+
+    def run(self, planned: _Planned, limits: Limits) -> None:
+        """Grades one of the planned submissions; a fault of the grader's own is tried once more."""
+        cells = {grade_id(cell): cell.source for cell in self.part.source.cells}
+        notebook = nbformat.from_dict(self.part.assigned)
+        for cell in notebook.cells:
+            if nbgrader_metadata(cell).get("solution"):
+                cell.source = cells[grade_id(cell)]
+            if grade_id(cell) == self.exercise.id:
+                cell.source = planned.text
+        submission = Submission("audit", nbformat.writes(notebook).encode())
+        limits = Limits(**{**vars(limits), **planned.limits})
+        for _ in range(2):
+            started = time.monotonic()
+            try:
+                results = try_out(self.part, submission, limits, planned.trials)
+            except Exception as error:
+                planned.fault = f"{type(error).__name__}: {error}"
+                continue
+            test_id = str(self.exercise.test_id)
+            planned.outcomes = [{r.name: r for r in trial[test_id]} for trial in results]
+            planned.seconds = time.monotonic() - started
+            return
+
+    def conclude(self) -> ExerciseAudit:
+        """What the outcomes say."""
+        found, checks = self.found, {c.name: CheckAudit(c.name, c.hidden) for c in self.exercise.checks}
+        found.checks = list(checks.values())
+        found.seconds = round(self.reference.seconds, 2)
+        for kind, number, least in [("right", found.right, LEAST_RIGHT), ("wrong", found.wrong, LEAST_WRONG)]:
+            if number < least:
+                found.problems.append(f"{number} {kind} answers; at least {least} are wanted")
+        for planned in self.planned:
+            if planned.outcomes is None:
+                found.problems.append(f"{_name(planned)} could not be graded: {planned.fault}")
+            elif planned.mutant is not None:
+                self._conclude_mutant(planned.mutant, planned.outcomes)
+            elif planned.answer is not None:
+                self._conclude_answer(planned.answer, planned.trials, planned.outcomes, checks)
+        for result in (self.untouched.outcomes or [{}])[0].values():
+            if result.outcome is Outcome.PASSED:
+                found.problems.append(f"{result.name} passes on the untouched cell")
+        found.problems += [f"{c.name} rejects no wrong answer" for c in found.checks if not c.rejects]
+        mutants = found.mutants
+        if mutants is not None and mutants.killed < KILLED * mutants.tried:
+            found.problems.append(
+                f"{mutants.killed} of {mutants.tried} mutants rejected, less than {KILLED:.0%}"
+            )
+        return found
+
+    def _conclude_mutant(self, mutant: Mutant, outcomes: Outcomes) -> None:
+        found = self.found
+        assert found.mutants is not None
+        killed = any(_lost(trial) for trial in outcomes)
+        if mutant.key in self.equivalent:
+            if killed:
+                found.problems.append(f"called equivalent, but rejected: {mutant.difference}")
+        elif killed:
+            found.mutants.killed += 1
+        else:
+            found.mutants.survivors.append(as_entry(mutant))
+
+    def _conclude_answer(
+        self,
+        answer: Answer,
+        trials: Sequence[Trial],
+        outcomes: Outcomes,
+        checks: dict[str, CheckAudit],
+    ) -> None:
+        found = self.found
+        problems = []
+        for trial, results in zip(trials, outcomes, strict=True):
+            where = f"{answer.name}, seed {trial.seed}{', 64 bits' if trial.float64 else ''}"
+            lost = _lost(results)
+            if answer.right and lost:
+                reasons = "; ".join(f"{r.name} {r.outcome}: {r.message}" for r in lost.values())
+                problems.append(f"rejected: {where}: {reasons}")
+            if passed := answer.must_fail - lost.keys():
+                problems.append(f"accepted: {where}: {', '.join(sorted(passed))}")
+        found.problems += problems
+        if answer.right:
+            found.right_accepted += not problems and answer in self.answers
+            found.right_gradings += len(trials) if answer in self.answers else 0
+        else:
+            found.wrong_rejected += not problems
+            found.wrong_gradings += len(trials)
+            lost = _lost(outcomes[0])
+            for name in lost:
+                checks[name].rejects.append(answer.name)
+                if len(lost) == 1:
+                    checks[name].alone.append(answer.name)
+        found.flaky += [f"{answer.name}: {name}" for name in _flaky(trials, outcomes)]
+
+
+def _name(planned: _Planned) -> str:
+    if planned.mutant is not None:
+        return planned.mutant.difference
+    return planned.answer.name if planned.answer else "the exercise's own cell"
+
+
+def _lost(results: dict[str, CheckResult]) -> dict[str, CheckResult]:
+    return {name: r for name, r in results.items() if r.outcome is not Outcome.PASSED}
+
+
+def _flaky(trials: Sequence[Trial], outcomes: Outcomes) -> Iterator[str]:
+    """Checks that pass under one seed and fail under another, the type being the same."""
+    for float64 in (False, True):
+        seen: dict[str, set[bool]] = {}
+        for trial, results in zip(trials, outcomes, strict=True):
+            if trial.float64 is float64:
+                for name, result in results.items():
+                    seen.setdefault(name, set()).add(result.outcome is Outcome.PASSED)
+        yield from (name for name, passed in seen.items() if len(passed) == 2)

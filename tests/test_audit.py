@@ -1,0 +1,261 @@
+"""The audit: does it notice weak tests, and does it stay quiet about good ones?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from sample_class import CHAPTER, ROOT
+from typer.testing import CliRunner
+
+from autograder import validity
+from autograder.audit import Audit, audit, fingerprint, read_answers
+from autograder.cli import app
+from autograder.course import Assignment, Course, CourseError
+from autograder.grade import Limits
+
+TINY = "ch99_tiny"
+META = '"locked": {locked}, "schema_version": 3, "solution": {solution}, "task": false'
+
+
+def cell(grade_id: str, source: str, *, points: int = 0, solution: bool = False) -> str:
+    grade = f'"grade": true, "points": {points}' if points else '"grade": false'
+    flags = META.format(locked=str(not solution).lower(), solution=str(solution).lower())
+    return f'# %% nbgrader={{{grade}, "grade_id": "{grade_id}", {flags}}}\n{source}\n\n'
+
+
+SETUP = "import random\n\nimport torch\n\nfrom autograder.checks import Checks, probe"
+SCALE = '''def scale(values, width):
+    """The values divided by the square root of the width."""
+    ### BEGIN SOLUTION
+    return [value / width**0.5 for value in values]
+    ### END SOLUTION'''
+LENGTH = '''@check(points=1, hint="One number for each.")
+def keeps_the_length():
+    """There are as many results as values."""
+    assert len(scale([1.0, 2.0], 1)) == 2'''
+VALUES = '''@check(points=1, hint="Which root?")
+def divides_by_the_root():
+    """Every value is divided by the root of the width."""
+    width = random.randint({least}, {most})
+    assert all(abs(a - b / width**0.5) < 1e-9 for a, b in zip(scale([1.0, -3.0], width), [1.0, -3.0]))'''
+RIGHT = {
+    "right_loop": "    found = []\n    for value in values:\n        found.append(value * width**-0.5)\n    return found",
+    "right_map": "    import math\n    return list(map(lambda value: value / math.sqrt(width), values))",
+    "right_other_names": "    root = pow(width, 0.5)\n    return [v / root for v in values]",
+}
+WRONG = {
+    "wrong_no_scale": ("divides_by_the_root", "    return list(values)"),
+    "wrong_width": ("divides_by_the_root", "    return [v / width for v in values]"),
+    "wrong_times": ("divides_by_the_root", "    return [v * width**0.5 for v in values]"),
+    "wrong_one_lost": ("keeps_the_length", "    return [v / width**0.5 for v in values[1:]]"),
+    "wrong_one_more": ("keeps_the_length", "    return [v / width**0.5 for v in [*values, 0]]"),
+    "wrong_empty": ("keeps_the_length", "    return []"),
+}
+
+
+def make_course(folder: Path, values: str = VALUES.format(least=2, most=9), header: str = "") -> Course:
+    """A course with one small exercise."""
+    source = folder / "source" / TINY / "tiny.py"
+    source.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "nbgrader_config.py", folder)
+    tests = f"check = Checks(points=2)\n\n{LENGTH}\n\n### BEGIN HIDDEN TESTS\n{values}\n### END HIDDEN TESTS\ncheck.score()"
+    source.write_text(
+        f"# ---\n# jupyter:\n{header}#   jupytext:\n#     text_representation:\n#       extension: .py\n#       format_name: percent\n# ---\n\n"
+        + "# %% [markdown]\n# # Tiny\n\n"
+        + cell("setup", SETUP)
+        + cell("scale", SCALE, solution=True)
+        + cell("test_scale", tests, points=2)
+    )
+    for name, body in RIGHT.items():
+        write_answer(folder, name, f"# Right: it is\ndef scale(values, width):\n{body}\n")
+    for name, (fails, body) in WRONG.items():
+        write_answer(folder, name, f"# Wrong: it is\n# Fails: {fails}\ndef scale(values, width):\n{body}\n")
+    return Course(folder)
+
+
+def write_answer(folder: Path, name: str, text: str) -> Path:
+    path = folder / "tests" / "answers" / TINY / "scale" / f"{name}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def run(course: Course, **options: object) -> Audit:
+    return audit(course, TINY, limits=Limits(), seeds=3, jobs=2, **options)
+
+
+def test_good_tests_pass_every_gate(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    (tmp_path / "tests" / "answers" / TINY / "scale" / "equivalent.toml").write_text("")
+    found = run(course, mutants=True)
+    (exercise,) = found.exercises
+    assert found.problems == []
+    assert (exercise.right_accepted, exercise.right) == (3, 3)
+    assert (exercise.wrong_rejected, exercise.wrong) == (6, 6)
+    assert (exercise.right_gradings, exercise.wrong_gradings) == (9, 18)
+    assert exercise.flaky == []
+    assert exercise.mutants is not None
+    assert exercise.mutants.made > 10
+    assert exercise.mutants.killed == exercise.mutants.tried, exercise.mutants.survivors
+    length, root = exercise.checks
+    assert set(root.alone) == {"wrong_no_scale", "wrong_width", "wrong_times"}
+    assert "wrong_empty" in length.rejects
+    assert exercise.seconds > 0
+
+
+def test_a_check_on_data_that_hides_the_mistake_is_noticed(tmp_path: Path) -> None:
+    """With a width of one, every power of it is right."""
+    found = run(make_course(tmp_path, VALUES.format(least=1, most=1)), mutants=True)
+    (exercise,) = found.exercises
+    assert exercise.wrong_rejected == 3
+    assert any("accepted: wrong_no_scale, seed 0: divides_by_the_root" in p for p in found.problems)
+    assert any("divides_by_the_root rejects no wrong answer" in p for p in found.problems)
+    assert any("mutants rejected, less than 95%" in problem for problem in found.problems)
+    assert exercise.mutants is not None
+    assert any("before = 'return [value / width" in s.replace("'''", "'") for s in exercise.mutants.survivors)
+
+
+def test_a_check_that_needs_luck_is_noticed(tmp_path: Path) -> None:
+    values = VALUES.format(least=1, most=2)
+    found = run(make_course(tmp_path, values))
+    assert any(problem.startswith("scale: accepted: wrong_no_scale") for problem in found.problems)
+    assert "wrong_no_scale: divides_by_the_root" in found.exercises[0].flaky
+
+
+def test_a_check_that_rejects_right_answers_is_noticed(tmp_path: Path) -> None:
+    values = VALUES.format(least=2, most=9).replace("abs(a - b / width**0.5) < 1e-9", "a == b / width**0.5")
+    found = run(make_course(tmp_path, values))
+    assert found.exercises[0].right_accepted < 3
+    assert any(p.startswith("scale: rejected: right_loop, seed ") for p in found.problems)
+
+
+def test_a_check_that_checks_nothing_is_noticed(tmp_path: Path) -> None:
+    values = VALUES.format(least=2, most=9).split("    width")[0] + "    scale"
+    problems = run(make_course(tmp_path, values)).problems
+    assert "scale: divides_by_the_root passes on the untouched cell" in problems
+    assert "scale: divides_by_the_root rejects no wrong answer" in problems
+
+
+def test_an_exercise_is_tried_in_64_bits_where_the_chapter_says_so(tmp_path: Path) -> None:
+    values = '''@check(points=1, hint="Which root?")
+def divides_by_the_root():
+    """The type is torch's default, and the value right."""
+    def run():
+        return scale([torch.ones(2)], 4)[0]
+    assert torch.equal(probe(run), torch.ones(2) / 2)
+    assert probe(run).dtype == torch.get_default_dtype()'''
+    header = "#   autograder:\n#     float64: [scale]\n"
+    course = make_course(tmp_path, values, header)
+    answer = "def scale(values, width):\n    return [torch.as_tensor(v, dtype=torch.float32) / width**0.5 for v in values]\n"
+    write_answer(tmp_path, "right_but_not_in_64_bits", f"# Right: in 32 bits\n{answer}")
+    (exercise,) = run(course).exercises
+    assert exercise.right_gradings == 4 * 3 * 2
+    assert exercise.right_accepted == 3
+    rejected = [p for p in exercise.problems if p.startswith("rejected")]
+    assert [", 64 bits: divides_by_the_root" in problem for problem in rejected] == [True] * 3
+
+
+def test_lists_of_equivalent_mutants_go_stale(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    path = tmp_path / "tests" / "answers" / TINY / "scale" / "equivalent.toml"
+    entry = "[[mutant]]\nfunction = 'scale'\nbefore = 'return [value / width**0.5 for value in values]'\n"
+    path.write_text(
+        f"{entry}after = 'return [value / width for value in values]'\nreason = 'no'\n"
+        f"{entry}after = 'return [value / width**7 for value in values]'\nreason = 'not made'\n"
+    )
+    problems = run(course, mutants=True).problems
+    assert any("names a mutant that there is not" in p and "width**7" in p for p in problems)
+    assert any("called equivalent, but rejected" in problem for problem in problems)
+
+
+def test_a_sample_of_mutants(tmp_path: Path) -> None:
+    (exercise,) = run(make_course(tmp_path), sampled=4).exercises
+    assert exercise.mutants is not None
+    assert exercise.mutants.tried == 4 < exercise.mutants.made
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("right_x", "def scale(): ...\n", "first line must be `# Right"),
+        ("wrong_x", "# Right: no\n", "first line must be `# Wrong"),
+        ("wrong_x", "# Wrong: yes\ndef scale(): ...\n", "second line must name the checks"),
+        ("wrong_x", "# Wrong: yes\n# Fails: no_such_check\n", "no check no_such_check"),
+    ],
+)
+def test_answers_that_cannot_be_used_are_named(
+    name: str, text: str, complaint: str, tmp_path: Path
+) -> None:
+    course = make_course(tmp_path)
+    path = write_answer(tmp_path, name, text)
+    (exercise,) = course.assignment(TINY).exercises
+    with pytest.raises(CourseError, match=complaint) as error:
+        read_answers(path.parent, exercise)
+    assert str(path) in str(error.value)
+
+
+def test_too_few_answers_are_a_problem(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    for name in ("right_loop", "wrong_width"):
+        (tmp_path / "tests" / "answers" / TINY / "scale" / f"{name}.py").unlink()
+    problems = run(course).problems
+    assert "scale: 2 right answers; at least 3 are wanted" in problems
+    assert "scale: 5 wrong answers; at least 6 are wanted" in problems
+
+
+def test_the_command_prints_tables_and_fails_when_a_gate_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = make_course(tmp_path, VALUES.format(least=1, most=1))
+    monkeypatch.chdir(course.root)
+    result = CliRunner().invoke(app, ["audit", TINY, "--sample", "3", "--json", "found.json"])
+    assert result.exit_code == 1
+    assert "FAILS: scale: accepted: wrong_no_scale" in result.stdout
+    assert "3 of 6" in result.stdout
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["exercises"][0]["wrong_rejected"] == 3
+    assert "3 of 6 rejected" in validity.as_markdown([found])
+
+
+def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(
+    course: Course, tmp_path: Path
+) -> None:
+    """Key widths of one make the scale invisible; the audit has to see that."""
+    for name in ("source", "nbgrader_config.py"):
+        path = course.root / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
+    source = tmp_path / "source" / CHAPTER / "concepts.py"
+    text = source.read_text()
+    weaker = text.replace("[dict(d_k=8, d_v=8, t_q=6), dict(d_k=16, d_v=5, t_q=3), dict(d_k=2, d_v=9, t_q=9)]", "[dict(d_k=1)]")
+    assert weaker != text
+    source.write_text(weaker)
+    folder = tmp_path / "tests" / "answers" / CHAPTER / "attention"
+    folder.mkdir(parents=True)
+    shutil.copy(course.root / "tests/answers" / CHAPTER / "attention" / "wrong_no_scale.py", folder)
+    found = audit(Course(tmp_path), CHAPTER, limits=Limits(), seeds=1, jobs=2)
+    assert any(
+        problem.startswith("attention: accepted: wrong_no_scale, seed 0") and "agrees_with_torch" in problem
+        for problem in found.problems
+    )
+
+
+def test_the_published_figures_are_of_these_answers_and_tests(
+    course: Course, assignment: Assignment
+) -> None:
+    """`make audit` makes both; every chapter is there, and nothing has changed since."""
+    audits = []
+    for name in course.chapters:
+        path = course.root / "docs" / "validity" / f"{name}.json"
+        audits.append(json.loads(path.read_text(encoding="utf-8")))
+        chapter = course.assignment(name)
+        known = {e["id"]: e["fingerprint"] for e in audits[-1]["exercises"]}
+        for exercise in chapter.exercises:
+            if exercise.test_id is not None:
+                folder = course.root / "tests" / "answers" / name / exercise.id
+                assert known[exercise.id] == fingerprint(chapter, exercise, folder), "run `make audit`"
+        assert all(not exercise["problems"] for exercise in audits[-1]["exercises"])
+    page = (course.root / "docs" / "validity.md").read_text(encoding="utf-8")
+    assert page == validity.as_markdown(audits)
