@@ -7,9 +7,9 @@ has to pass every check under every seed, and in 64 bits, too, where the chapter
 the exercise allows it; a wrong one has to lose the checks that it names. Each answer is graded in a
 kernel of its own, with the reference solutions to whatever comes before it.
 
-A chapter passes its gates if all right answers are accepted and all wrong ones rejected, every check
-rejects some wrong answer and an untouched cell, and of the mutants that are not listed as equivalent
-(in equivalent.toml beside the answers) at least `KILLED` are rejected.
+A chapter passes its gates if all right answers are accepted and all wrong ones rejected, every
+check rejects some wrong answer and an untouched cell, and of the mutants that are not listed as
+equivalent (in equivalent.toml beside the answers) at least `KILLED` are rejected.
 """
 
 from __future__ import annotations
@@ -168,7 +168,9 @@ def _read_answer(path: Path, exercise: Exercise) -> Answer:
     first, second, *_ = [*text.splitlines(), "", ""]
     right = path.stem.startswith("right_")
     if not re.match(r"# Right: \w" if right else r"# Wrong: \w", first):
-        raise CourseError(f"{path}: the first line must be `# {'Right' if right else 'Wrong'}: ...`")
+        raise CourseError(
+            f"{path}: the first line must be `# {'Right' if right else 'Wrong'}: ...`"
+        )
     if right:
         return Answer(path.stem, True, frozenset(), text)
     fails = re.match(r"# Fails: (.+)", second)
@@ -230,7 +232,10 @@ class _ExerciseAuditor:
         (blank,) = (c.source for c in self.part.assigned.cells if grade_id(c) == exercise.id)
         self.untouched = _Planned(blank, [Trial()])
         self.planned = [self.reference, self.untouched]
-        for answer in [Answer("the reference solution", True, frozenset(), self.solution), *self.answers]:
+        for answer in [
+            Answer("the reference solution", True, frozenset(), self.solution),
+            *self.answers,
+        ]:
             trials = every
             if not answer.right:  # all checks once; then those that must reject it
                 again = [Trial(t.seed, t.float64, answer.must_fail) for t in every[1:]]
@@ -244,7 +249,8 @@ class _ExerciseAuditor:
         self.equivalent = set(read_equivalent(self.folder / "equivalent.toml"))
         for function, before, after in sorted(self.equivalent - {mutant.key for mutant in made}):
             self.found.problems.append(
-                f"equivalent.toml names a mutant that there is not: in {function}, {before!r} -> {after!r}"
+                "equivalent.toml names a mutant that there is not: "
+                f"in {function}, {before!r} -> {after!r}"
             )
         tried = made
         if sampled is not None:
@@ -281,10 +287,16 @@ class _ExerciseAuditor:
 
     def conclude(self) -> ExerciseAudit:
         """What the outcomes say."""
-        found, checks = self.found, {c.name: CheckAudit(c.name, c.hidden) for c in self.exercise.checks}
+        found, checks = (
+            self.found,
+            {c.name: CheckAudit(c.name, c.hidden) for c in self.exercise.checks},
+        )
         found.checks = list(checks.values())
         found.seconds = round(self.reference.seconds, 2)
-        for kind, number, least in [("right", found.right, LEAST_RIGHT), ("wrong", found.wrong, LEAST_WRONG)]:
+        for kind, number, least in [
+            ("right", found.right, LEAST_RIGHT),
+            ("wrong", found.wrong, LEAST_WRONG),
+        ]:
             if number < least:
                 found.problems.append(f"{number} {kind} answers; at least {least} are wanted")
         for planned in self.planned:
@@ -297,7 +309,9 @@ class _ExerciseAuditor:
         for result in (self.untouched.outcomes or [{}])[0].values():
             if result.outcome is Outcome.PASSED:
                 found.problems.append(f"{result.name} passes on the untouched cell")
-        found.problems += [f"{c.name} rejects no wrong answer" for c in found.checks if not c.rejects]
+        found.problems += [
+            f"{c.name} rejects no wrong answer" for c in found.checks if not c.rejects
+        ]
         mutants = found.mutants
         if mutants is not None and mutants.killed < KILLED * mutants.tried:
             found.problems.append(

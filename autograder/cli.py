@@ -163,7 +163,7 @@ def _in_words(missing: list[doctor.Finding]) -> str:
 
 
 @app.command(name="audit")
-def examine_tests(  # noqa: PLR0913  (one parameter an option)
+def examine_tests(
     chapter: str,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Try mutants of the reference solutions, too.")
@@ -184,7 +184,9 @@ def examine_tests(  # noqa: PLR0913  (one parameter an option)
             found = auditing.audit(
                 course,
                 chapter,
-                limits=Limits(threads=max(1, (os.cpu_count() or 1) // jobs), isolation=_isolation("auto")),
+                limits=Limits(
+                    threads=max(1, (os.cpu_count() or 1) // jobs), isolation=_isolation("auto")
+                ),
                 mutants=mutants,
                 sampled=sample,
                 jobs=jobs,
@@ -200,7 +202,15 @@ def examine_tests(  # noqa: PLR0913  (one parameter an option)
 def _print_audit(found: auditing.Audit) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     summary = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("exercise", "right accepted", "wrong rejected", "mutants rejected", "equivalent", "flaky", "seconds"):
+    for column in (
+        "exercise",
+        "right accepted",
+        "wrong rejected",
+        "mutants rejected",
+        "equivalent",
+        "flaky",
+        "seconds",
+    ):
         summary.add_column(column, justify="left" if column == "exercise" else "right")
     for exercise in found.exercises:
         mutants = exercise.mutants

@@ -1,11 +1,11 @@
 """Makes mutants of a reference solution: copies with one small mistake each.
 
 A mutant that a test cell accepts shows a property that no check proves (DeMillo, Lipton and
-Sayward, "Hints on test data selection", Computer 11(4), 1978). The general operators
-(arithmetic, comparisons, numbers, loops) are those of cosmic-ray, used as a library. The others are for
-this field: they drop transposes, scales, masks, detachments and biases, exchange arguments, dimensions,
-types and reductions, and move an epsilon into or out of a root. They work on `ast` positions
-and replace only the piece they change, so that a survivor's difference reads well.
+Sayward, "Hints on test data selection", Computer 11(4), 1978). The general operators (arithmetic,
+comparisons, numbers, loops) are those of cosmic-ray, used as a library. The others are for this
+field: they drop transposes, scales, masks and biases, detach, exchange arguments, dimensions, types
+and reductions, and move an epsilon into the root. They work on `ast` positions and replace
+only the piece they change, so that a survivor's difference reads well.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ EXCHANGED = [
     ("float", "double"),
     ("reflect", "constant"),
 ]
-_BINARY = {"Add", "Sub", "Mul", "Div", "FloorDiv", "Pow"}
-_LOGICAL = {"BitOr", "BitAnd"}
+# Of cosmic-ray's exchanges of one operator for another, those that people confuse.
+CONFUSED = {
+    *("Add_Sub", "Add_Mul", "Sub_Add", "Mul_Add", "Mul_Div", "Div_Mul", "Div_FloorDiv"),
+    *("FloorDiv_Div", "Pow_Mul", "BitAnd_BitOr", "BitOr_BitAnd"),
+}
 
 
 @dataclass(frozen=True)
@@ -246,51 +249,53 @@ def _general(cell: str) -> Iterator[tuple[str, str]]:
 
 
 def _makes_sense(name: str) -> bool:
-    """Bit operations in place of arithmetic on floats only raise errors."""
-    if not name.startswith("ReplaceBinaryOperator_"):
-        return name != "ExceptionReplacer"
-    operators = set(name.split("_")[1:])
-    return operators <= _BINARY or operators <= _LOGICAL
+    kind, _, operators = name.partition("_")
+    return operators in CONFUSED if kind == "ReplaceBinaryOperator" else True
 
 
 def _of_this_field(solution: _Solution) -> Iterator[tuple[str, str]]:
-    uses_torch = "torch" in solution.cell or "nn." in solution.cell
     for node in ast.walk(solution.tree):
-        if isinstance(node, ast.Call):
-            yield from _calls(solution, node)
-        elif isinstance(node, ast.Attribute):
-            if node.attr in ("T", "mT"):
-                yield "dropping a transpose", solution.replace(node, solution.text(node.value))
-        elif isinstance(node, ast.BinOp):
-            yield from _terms(solution, node)
-        elif isinstance(node, ast.Slice):
-            for bound in (node.lower, node.upper):
-                if bound is not None:
-                    yield "dropping a slice's bound", solution.replace(bound, "")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, float):
-            yield "doubling a number", solution.replace(node, f"(2 * {solution.text(node)})")
-        elif isinstance(node, ast.IfExp):
-            for branch in (node.body, node.orelse):
-                yield "taking one branch always", solution.replace(node, solution.text(branch))
-        elif isinstance(node, ast.If):
-            for value in ("True", "False"):
-                yield "deciding a condition", solution.replace(node.test, value)
         if isinstance(node, ast.stmt):
-            yield from _statements(solution, node, uses_torch)
-        if isinstance(node, ast.FunctionDef):
-            yield from _parameters(solution, node)
+            yield from _statements(solution, node)
+        yield from _expressions(solution, node)
         yield from _exchanges(solution, node)
+
+
+def _expressions(solution: _Solution, node: ast.AST) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.Call):
+        yield from _calls(solution, node)
+    elif isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):
+        yield "dropping a transpose", solution.replace(node, solution.text(node.value))
+    elif isinstance(node, ast.BinOp):
+        yield from _terms(solution, node)
+    elif isinstance(node, ast.Slice):
+        for bound in (node.lower, node.upper):
+            if bound is not None:
+                yield "dropping a slice's bound", solution.replace(bound, "")
+    elif isinstance(node, ast.Constant) and isinstance(node.value, float):
+        yield "doubling a number", solution.replace(node, f"(2 * {solution.text(node)})")
+    elif isinstance(node, ast.IfExp):
+        for branch in (node.body, node.orelse):
+            yield "taking one branch always", solution.replace(node, solution.text(branch))
+    elif isinstance(node, ast.If):
+        for value in ("True", "False"):
+            yield "deciding a condition", solution.replace(node.test, value)
 
 
 def _calls(solution: _Solution, node: ast.Call) -> Iterator[tuple[str, str]]:
     function = solution.text(node.func)
-    keywords = [(f"{key.arg}=" if key.arg else "**") + solution.text(key.value) for key in node.keywords]
+    keywords = [
+        (f"{key.arg}=" if key.arg else "**") + solution.text(key.value) for key in node.keywords
+    ]
     arguments = [solution.text(argument) for argument in node.args]
     is_method = isinstance(node.func, ast.Attribute) and not (
         isinstance(root := _root(node.func), ast.Name) and root.id in MODULES
     )
     if is_method and isinstance(node.func, ast.Attribute):
-        yield f"dropping .{node.func.attr}()", solution.replace(node, solution.text(node.func.value))
+        yield (
+            f"dropping .{node.func.attr}()",
+            solution.replace(node, solution.text(node.func.value)),
+        )
     elif arguments:
         yield f"dropping {function}()", solution.replace(node, f"({arguments[0]})")
     for index, keyword in enumerate(keywords):
@@ -316,7 +321,10 @@ def _terms(solution: _Solution, node: ast.BinOp) -> Iterator[tuple[str, str]]:
     if not isinstance(node.op, ast.Add):
         if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.Pow)):
             symbol = {ast.Sub: "-", ast.Div: "/", ast.MatMult: "@", ast.Pow: "**"}[type(node.op)]
-            yield "exchanging two operands", solution.replace(node, f"(({right}) {symbol} ({left}))")
+            yield (
+                "exchanging two operands",
+                solution.replace(node, f"(({right}) {symbol} ({left}))"),
+            )
         return
     for root, other in ((node.left, right), (node.right, left)):
         if isinstance(root, ast.Call) and solution.text(root.func).endswith("sqrt") and root.args:
@@ -324,23 +332,26 @@ def _terms(solution: _Solution, node: ast.BinOp) -> Iterator[tuple[str, str]]:
             yield "moving an epsilon into the root", solution.replace(node, inside)
 
 
-def _statements(
-    solution: _Solution, node: ast.stmt, uses_torch: bool
-) -> Iterator[tuple[str, str]]:
+def _statements(solution: _Solution, node: ast.stmt) -> Iterator[tuple[str, str]]:
     dropped = isinstance(node, ast.AugAssign)
     if isinstance(node, ast.Expr):
         dropped = isinstance(node.value, ast.Call)
     if isinstance(node, ast.Assign):  # of a name to itself, changed, or of an attribute
-        names = {n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+        names = {
+            n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)
+        }
         used = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
         dropped = bool(names & used) or not isinstance(node.targets[0], ast.Name)
     if dropped:
         yield "dropping a statement", solution.replace(node, "pass")
+    if isinstance(node, ast.FunctionDef):
+        yield from _parameters(solution, node)
     if isinstance(node, ast.With) and not any(item.optional_vars for item in node.items):
         for item in node.items:
             nothing = "__import__('contextlib').nullcontext()"
             yield "leaving a context", solution.replace(item.context_expr, nothing)
     value = node.value if isinstance(node, (ast.Assign, ast.Return)) else None
+    uses_torch = "torch" in solution.cell or "nn." in solution.cell
     if uses_torch and isinstance(value, (ast.Call, ast.BinOp, ast.Subscript)):
         yield "detaching", solution.replace(value, f"({solution.text(value)}).detach()")
 

@@ -1,10 +1,9 @@
-"""What all tests share: the course, a way to grade an answer, the kill matrix's summary."""
+"""What all tests share: the course, and a way to grade an answer."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,23 +40,3 @@ def graded(assignment: Assignment) -> Callable[..., Graded]:
         return grade(assignment, Submission("student", data), Limits(**limits))
 
     return run
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints what the kill matrix found: accepted and rejected answers by exercise."""
-    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
-        for key, value in report.user_properties:
-            if key == "kill_matrix" and report.when == "call":
-                exercise, right_total, right_accepted, wrong_total, wrong_rejected = value
-                for i, number in enumerate(
-                    (right_total, right_accepted, wrong_total, wrong_rejected)
-                ):
-                    counts[exercise][i] += number
-    if counts:
-        terminalreporter.section("kill matrix (answers x seeds)")
-        for exercise, (right, accepted, wrong, rejected) in sorted(counts.items()):
-            terminalreporter.line(
-                f"{exercise:12} right answers accepted {accepted} of {right}, "
-                f"wrong answers rejected {rejected} of {wrong}"
-            )

@@ -17,34 +17,65 @@ from autograder.course import Assignment, Course, CourseError
 from autograder.grade import Limits
 
 TINY = "ch99_tiny"
-META = '"locked": {locked}, "schema_version": 3, "solution": {solution}, "task": false'
+SOURCE = """\
+# ---
+# jupyter:
+{header}#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
 
+# %% [markdown]
+# # Tiny
 
-def cell(grade_id: str, source: str, *, points: int = 0, solution: bool = False) -> str:
-    grade = f'"grade": true, "points": {points}' if points else '"grade": false'
-    flags = META.format(locked=str(not solution).lower(), solution=str(solution).lower())
-    return f'# %% nbgrader={{{grade}, "grade_id": "{grade_id}", {flags}}}\n{source}\n\n'
+# %% nbgrader={{"grade": false, "grade_id": "setup", "locked": true, {rest}}}
+import random
 
+import torch
 
-SETUP = "import random\n\nimport torch\n\nfrom autograder.checks import Checks, probe"
-SCALE = '''def scale(values, width):
-    """The values divided by the square root of the width."""
+from autograder.checks import Checks, probe
+
+# %% nbgrader={{"grade": false, "grade_id": "scale", "locked": false, {rest_of_solution}}}
+def scale(values, width):
     ### BEGIN SOLUTION
     return [value / width**0.5 for value in values]
-    ### END SOLUTION'''
-LENGTH = '''@check(points=1, hint="One number for each.")
+    ### END SOLUTION
+
+# %% nbgrader={{"grade": true, "grade_id": "test_scale", "locked": true, "points": 2, {rest}}}
+check = Checks(points=2)
+
+@check(points=1, hint="One number for each.")
 def keeps_the_length():
-    """There are as many results as values."""
-    assert len(scale([1.0, 2.0], 1)) == 2'''
-VALUES = '''@check(points=1, hint="Which root?")
+    'There are as many results as values.'
+    assert len(scale([1.0, 2.0], 1)) == 2
+
+### BEGIN HIDDEN TESTS
+@check(points=1, hint="Which root?")
 def divides_by_the_root():
-    """Every value is divided by the root of the width."""
+    'Every value is divided by the root of the width.'
+{values}
+### END HIDDEN TESTS
+check.score()
+"""
+REST = '"schema_version": 3, "task": false, "solution": '
+VALUES = """\
     width = random.randint({least}, {most})
-    assert all(abs(a - b / width**0.5) < 1e-9 for a, b in zip(scale([1.0, -3.0], width), [1.0, -3.0]))'''
+    for value, result in zip([1.0, -3.0], scale([1.0, -3.0], width)):
+        assert abs(result - value / width**0.5) < 1e-9"""
+GOOD = VALUES.format(least=2, most=9)
 RIGHT = {
-    "right_loop": "    found = []\n    for value in values:\n        found.append(value * width**-0.5)\n    return found",
-    "right_map": "    import math\n    return list(map(lambda value: value / math.sqrt(width), values))",
-    "right_other_names": "    root = pow(width, 0.5)\n    return [v / root for v in values]",
+    "right_loop": """\
+    found = []
+    for value in values:
+        found.append(value * width**-0.5)
+    return found""",
+    "right_map": """\
+    import math
+    return list(map(lambda value: value / math.sqrt(width), values))""",
+    "right_other_names": """\
+    root = pow(width, 0.5)
+    return [v / root for v in values]""",
 }
 WRONG = {
     "wrong_no_scale": ("divides_by_the_root", "    return list(values)"),
@@ -56,23 +87,20 @@ WRONG = {
 }
 
 
-def make_course(folder: Path, values: str = VALUES.format(least=2, most=9), header: str = "") -> Course:
+def make_course(folder: Path, values: str = GOOD, header: str = "") -> Course:
     """A course with one small exercise."""
     source = folder / "source" / TINY / "tiny.py"
     source.parent.mkdir(parents=True)
     shutil.copy(ROOT / "nbgrader_config.py", folder)
-    tests = f"check = Checks(points=2)\n\n{LENGTH}\n\n### BEGIN HIDDEN TESTS\n{values}\n### END HIDDEN TESTS\ncheck.score()"
+    rest, rest_of_solution = f"{REST}false", f"{REST}true"
     source.write_text(
-        f"# ---\n# jupyter:\n{header}#   jupytext:\n#     text_representation:\n#       extension: .py\n#       format_name: percent\n# ---\n\n"
-        + "# %% [markdown]\n# # Tiny\n\n"
-        + cell("setup", SETUP)
-        + cell("scale", SCALE, solution=True)
-        + cell("test_scale", tests, points=2)
+        SOURCE.format(header=header, rest=rest, rest_of_solution=rest_of_solution, values=values)
     )
     for name, body in RIGHT.items():
         write_answer(folder, name, f"# Right: it is\ndef scale(values, width):\n{body}\n")
     for name, (fails, body) in WRONG.items():
-        write_answer(folder, name, f"# Wrong: it is\n# Fails: {fails}\ndef scale(values, width):\n{body}\n")
+        first = f"# Wrong: it is\n# Fails: {fails}\n"
+        write_answer(folder, name, f"{first}def scale(values, width):\n{body}\n")
     return Course(folder)
 
 
@@ -115,42 +143,45 @@ def test_a_check_on_data_that_hides_the_mistake_is_noticed(tmp_path: Path) -> No
     assert any("divides_by_the_root rejects no wrong answer" in p for p in found.problems)
     assert any("mutants rejected, less than 95%" in problem for problem in found.problems)
     assert exercise.mutants is not None
-    assert any("before = 'return [value / width" in s.replace("'''", "'") for s in exercise.mutants.survivors)
+    assert any(
+        "before = 'return [value / width" in s.replace("'''", "'")
+        for s in exercise.mutants.survivors
+    )
 
 
 def test_a_check_that_needs_luck_is_noticed(tmp_path: Path) -> None:
-    values = VALUES.format(least=1, most=2)
-    found = run(make_course(tmp_path, values))
+    found = run(make_course(tmp_path, VALUES.format(least=1, most=2)))
     assert any(problem.startswith("scale: accepted: wrong_no_scale") for problem in found.problems)
     assert "wrong_no_scale: divides_by_the_root" in found.exercises[0].flaky
 
 
 def test_a_check_that_rejects_right_answers_is_noticed(tmp_path: Path) -> None:
-    values = VALUES.format(least=2, most=9).replace("abs(a - b / width**0.5) < 1e-9", "a == b / width**0.5")
+    values = GOOD.replace("abs(result - value / width**0.5) < 1e-9", "result == value / width**0.5")
     found = run(make_course(tmp_path, values))
     assert found.exercises[0].right_accepted < 3
     assert any(p.startswith("scale: rejected: right_loop, seed ") for p in found.problems)
 
 
 def test_a_check_that_checks_nothing_is_noticed(tmp_path: Path) -> None:
-    values = VALUES.format(least=2, most=9).split("    width")[0] + "    scale"
-    problems = run(make_course(tmp_path, values)).problems
+    problems = run(make_course(tmp_path, "    scale")).problems
     assert "scale: divides_by_the_root passes on the untouched cell" in problems
     assert "scale: divides_by_the_root rejects no wrong answer" in problems
 
 
 def test_an_exercise_is_tried_in_64_bits_where_the_chapter_says_so(tmp_path: Path) -> None:
-    values = '''@check(points=1, hint="Which root?")
-def divides_by_the_root():
-    """The type is torch's default, and the value right."""
+    values = """\
     def run():
         return scale([torch.ones(2)], 4)[0]
     assert torch.equal(probe(run), torch.ones(2) / 2)
-    assert probe(run).dtype == torch.get_default_dtype()'''
+    assert probe(run).dtype == torch.get_default_dtype()"""
     header = "#   autograder:\n#     float64: [scale]\n"
     course = make_course(tmp_path, values, header)
-    answer = "def scale(values, width):\n    return [torch.as_tensor(v, dtype=torch.float32) / width**0.5 for v in values]\n"
-    write_answer(tmp_path, "right_but_not_in_64_bits", f"# Right: in 32 bits\n{answer}")
+    answer = """\
+# Right: in 32 bits
+def scale(values, width):
+    return [torch.as_tensor(v, dtype=torch.float32) / width**0.5 for v in values]
+"""
+    write_answer(tmp_path, "right_but_not_in_64_bits", answer)
     (exercise,) = run(course).exercises
     assert exercise.right_gradings == 4 * 3 * 2
     assert exercise.right_accepted == 3
@@ -161,11 +192,14 @@ def divides_by_the_root():
 def test_lists_of_equivalent_mutants_go_stale(tmp_path: Path) -> None:
     course = make_course(tmp_path)
     path = tmp_path / "tests" / "answers" / TINY / "scale" / "equivalent.toml"
-    entry = "[[mutant]]\nfunction = 'scale'\nbefore = 'return [value / width**0.5 for value in values]'\n"
-    path.write_text(
-        f"{entry}after = 'return [value / width for value in values]'\nreason = 'no'\n"
-        f"{entry}after = 'return [value / width**7 for value in values]'\nreason = 'not made'\n"
-    )
+    entry = """
+[[mutant]]
+function = "scale"
+before = "return [value / width**0.5 for value in values]"
+after = "return [value / {} for value in values]"
+reason = "a mistake"
+"""
+    path.write_text(entry.format("(width)") + entry.format("width**7"))
     problems = run(course, mutants=True).problems
     assert any("names a mutant that there is not" in p and "width**7" in p for p in problems)
     assert any("called equivalent, but rejected" in problem for problem in problems)
@@ -229,7 +263,10 @@ def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(
         (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
     source = tmp_path / "source" / CHAPTER / "concepts.py"
     text = source.read_text()
-    weaker = text.replace("[dict(d_k=8, d_v=8, t_q=6), dict(d_k=16, d_v=5, t_q=3), dict(d_k=2, d_v=9, t_q=9)]", "[dict(d_k=1)]")
+    weaker = text.replace(
+        "[dict(d_k=8, d_v=8, t_q=6), dict(d_k=16, d_v=5, t_q=3), dict(d_k=2, d_v=9, t_q=9)]",
+        "[dict(d_k=1)]",
+    )
     assert weaker != text
     source.write_text(weaker)
     folder = tmp_path / "tests" / "answers" / CHAPTER / "attention"
@@ -237,7 +274,8 @@ def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(
     shutil.copy(course.root / "tests/answers" / CHAPTER / "attention" / "wrong_no_scale.py", folder)
     found = audit(Course(tmp_path), CHAPTER, limits=Limits(), seeds=1, jobs=2)
     assert any(
-        problem.startswith("attention: accepted: wrong_no_scale, seed 0") and "agrees_with_torch" in problem
+        problem.startswith("attention: accepted: wrong_no_scale, seed 0")
+        and "agrees_with_torch" in problem
         for problem in found.problems
     )
 
@@ -255,7 +293,9 @@ def test_the_published_figures_are_of_these_answers_and_tests(
         for exercise in chapter.exercises:
             if exercise.test_id is not None:
                 folder = course.root / "tests" / "answers" / name / exercise.id
-                assert known[exercise.id] == fingerprint(chapter, exercise, folder), "run `make audit`"
+                assert known[exercise.id] == fingerprint(chapter, exercise, folder), (
+                    "run `make audit`"
+                )
         assert all(not exercise["problems"] for exercise in audits[-1]["exercises"])
     page = (course.root / "docs" / "validity.md").read_text(encoding="utf-8")
     assert page == validity.as_markdown(audits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -253,3 +254,25 @@ def test_a_print_out_of_a_hidden_check_is_not_shown(graded: Callable[..., Graded
         printed[check.hidden] += check.printed
     assert "inputs" in printed[False]
     assert printed[True] == ""
+
+
+def test_a_mark_depends_neither_on_threads_nor_on_load(graded: Callable[..., Graded]) -> None:
+    """Twenty times, four at once: more than the machine has cores."""
+    mixed = fill(
+        {
+            "budget": answer("budget", "wrong_no_biases"),
+            "attention": answer("attention", "right_batch_times_heads"),
+            "digits_cnn": answer("digits_cnn", "right_train_on_batch"),
+        }
+    )
+
+    def marks(number: int) -> list[tuple[str, Outcome, float, str]]:
+        report = graded(mixed, threads=1 + number % 2).report
+        return [
+            (c.name, c.outcome, c.points, c.message) for e in report.exercises for c in e.checks
+        ]
+
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(marks, range(20))
+    assert sum(points for _, _, points, _ in first) < 33
+    assert all(other == first for other in others)

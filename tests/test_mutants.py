@@ -29,7 +29,7 @@ def changes(*lines: str, signature: str = "def f(x, y):") -> set[str]:
         ("scores = x @ y.transpose(-2, -1)", "scores = x @ y"),
         ("scores = x @ y / math.sqrt(d)", "scores = (x @ y)"),  # no scale
         ("scores = x / math.sqrt(d)", "scores = x / (d)"),
-        ("weights = torch.softmax(x, dim=-1)", "weights = torch.softmax(x, dim= -2)"),
+        ("weights = torch.softmax(x, dim=-1)", "weights = torch.softmax(x, dim=- 2)"),
         ("weights = torch.softmax(x, dim=-1)", "weights = torch.softmax(x)"),
         ("weights = torch.softmax(x, dim=-1)", "weights = (x)"),
         ("m = x.max(dim=-1, keepdim=True)", "m = x.max(dim=-1, keepdim=False)"),
