@@ -231,7 +231,7 @@ class _ExerciseAuditor:
         self.reference = _Planned(self.solution, [Trial()])
         (blank,) = (c.source for c in self.part.assigned.cells if grade_id(c) == exercise.id)
         self.untouched = _Planned(blank, [Trial()])
-        self.planned = [self.reference, self.untouched]
+        self.planned = [self.untouched]
         for answer in [
             Answer("the reference solution", True, frozenset(), self.solution),
             *self.answers,
@@ -241,6 +241,7 @@ class _ExerciseAuditor:
                 again = [Trial(t.seed, t.float64, answer.must_fail) for t in every[1:]]
                 trials = [every[0], *again]
             self.planned.append(_Planned(answer.text, trials, answer))
+        self.planned.append(self.reference)
         self.equivalent: set[tuple[str, str, str]] = set()
 
     def plan_mutants(self, sampled: int | None) -> None:
@@ -355,7 +356,9 @@ class _ExerciseAuditor:
         else:
             found.wrong_rejected += not problems
             found.wrong_gradings += len(trials)
-            lost = _lost(outcomes[0])
+            # Some answers leave a function unwritten that they are not about.
+            blank = Outcome.NOT_ATTEMPTED
+            lost = {n: r for n, r in _lost(outcomes[0]).items() if r.outcome is not blank}
             for name in lost:
                 checks[name].rejects.append(answer.name)
                 if len(lost) == 1:

@@ -75,7 +75,7 @@ class _Judge:
 
     def __init__(self, channel: socket.socket):
         self.channel = channel
-        self.by_reference: dict[int, str] = {}  # id of a set-up object -> its name
+        self.by_reference: dict[int, tuple[str, object]] = {}  # set-up objects, by id, with names
         self.known: dict[str, CheckResult] = {}
         self.float64 = False
         self._seed: int | None = None
@@ -156,7 +156,8 @@ class _Pickler(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Proxy):
             return look_up, (obj._name,)
-        if name := self._judge.by_reference.get(id(obj)):
+        if id(obj) in self._judge.by_reference:
+            name, _ = self._judge.by_reference[id(obj)]
             return look_up, (name,)
         return super().reducer_override(obj)
 
@@ -181,6 +182,7 @@ def run(channel: socket.socket) -> None:
                 if judge.float64:
                     checks.use_float64()
                 os.environ[checks.SEED_VARIABLE] = str(cell["seed"])
+                before = dict(vars(main))
                 _run_cell(cell["id"], cell["source"], vars(main))
                 results: list[str] = []
                 if cell["test"]:
@@ -188,7 +190,7 @@ def run(channel: socket.socket) -> None:
                     # A test may have used a name that a later exercise defines.
                     vars(main).update(proxies)
                 else:
-                    _remember(judge, vars(main))
+                    _remember(judge, before, vars(main))
                 wire.send_frame(channel, DONE + json.dumps(results).encode())
             except Exception:
                 wire.send_frame(channel, BROKEN + traceback.format_exc().encode())
@@ -210,8 +212,9 @@ def _checks(namespace: dict[str, Any]) -> Checks:
     return found
 
 
-def _remember(judge: _Judge, namespace: dict[str, Any]) -> None:
-    """Classes and functions that a set-up cell has defined."""
-    for name, value in namespace.items():
-        if isinstance(value, (type, types.FunctionType)) and value.__module__ == "__main__":
-            judge.by_reference[id(value)] = name
+def _remember(judge: _Judge, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Keeps the classes and functions that a set-up cell has defined."""
+    for name, value in after.items():
+        new = before.get(name) is not value
+        if new and isinstance(value, (type, types.FunctionType)) and value.__module__ == "__main__":
+            judge.by_reference[id(value)] = name, value

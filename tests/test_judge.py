@@ -586,6 +586,21 @@ def test_one_exercises_test_names_do_not_disturb_the_next(tmp_path: Path) -> Non
     assert tiny.grade(tiny.submission(**answers)).report.score == 2
 
 
+def test_what_a_test_cell_defines_is_no_set_up(tmp_path: Path) -> None:
+    """It was taken for one, sent by name, and missing in the student's process."""
+    first = check("uses_it", "assert probe(lambda: helper() + f()) == 11").replace(
+        "@check", "def helper():\n    return 10\n\n\n@check", 1
+    )
+    later = f'# %% nbgrader={{"grade": false, "grade_id": "setup_later", {LOCKED}}}\nMORE = 1\n\n'
+    second = check("uses_it_too", "assert probe(lambda: helper() + g()) == 12")
+    tiny = Tiny(
+        tmp_path, exercise("f", "return 1", first, 1), later, exercise("g", "return 2", second, 1)
+    )
+    answers = {"f": "def f(*args):\n    return 1", "g": "def g(*args):\n    return 2"}
+    report = tiny.grade(tiny.submission(**answers)).report
+    assert report.score == 2
+
+
 def test_an_authors_mistake_is_the_graders_fault_and_never_a_mark(tmp_path: Path) -> None:
     tiny = Tiny(tmp_path, exercise("f", "return 1", "1 / 0\n" + check("one", "assert f()"), 1))
     with pytest.raises(JudgeError, match=r"test_f stopped:(.|\n)*ZeroDivisionError"):

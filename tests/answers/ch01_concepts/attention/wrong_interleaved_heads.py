@@ -1,5 +1,5 @@
 # Wrong: head i has every h-th column instead of a block of columns
-# Fails: splits_and_merges_heads, layer_agrees_with_torch, layer_masks_each_sequence
+# Fails: splits_and_merges_heads, layer_agrees_with_torch
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,5 @@
 # Wrong: the scores are not divided by anything
-# Fails: agrees_with_torch, masks_like_torch, gradients_agree_with_torch, layer_agrees_with_torch, layer_masks_each_sequence
+# Fails: agrees_with_torch, layer_agrees_with_torch
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:

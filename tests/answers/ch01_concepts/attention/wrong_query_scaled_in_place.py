@@ -1,5 +1,5 @@
 # Wrong: the caller's query is divided in place
-# Fails: agrees_with_torch, masks_like_torch, gradients_agree_with_torch, a_blind_query_gets_zeros
+# Fails: agrees_with_torch, gradients_agree_with_torch, a_blind_query_gets_zeros
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
