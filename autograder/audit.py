@@ -19,8 +19,9 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -201,7 +202,7 @@ class _Planned:
     trials: Sequence[Trial]
     answer: Answer | None = None
     mutant: Mutant | None = None
-    limits: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
     outcomes: Outcomes | None = None
     seconds: float = 0.0
     fault: str = ""
@@ -232,10 +233,8 @@ class _ExerciseAuditor:
         (blank,) = (c.source for c in self.part.assigned.cells if grade_id(c) == exercise.id)
         self.untouched = _Planned(blank, [Trial()])
         self.planned = [self.untouched]
-        for answer in [
-            Answer("the reference solution", True, frozenset(), self.solution),
-            *self.answers,
-        ]:
+        reference = Answer("the reference solution", True, frozenset(), self.solution)
+        for answer in [reference, *self.answers]:
             trials = every
             if not answer.right:  # all checks once; then those that must reject it
                 again = [Trial(t.seed, t.float64, answer.must_fail) for t in every[1:]]
@@ -273,7 +272,8 @@ class _ExerciseAuditor:
             if grade_id(cell) == self.exercise.id:
                 cell.source = planned.text
         submission = Submission("audit", nbformat.writes(notebook).encode())
-        limits = Limits(**{**vars(limits), **planned.limits})
+        seconds = self.part.notebook_seconds * len(planned.trials)
+        limits = replace(limits, notebook_seconds=seconds, **planned.limits)
         for _ in range(2):
             started = time.monotonic()
             try:
@@ -288,10 +288,8 @@ class _ExerciseAuditor:
 
     def conclude(self) -> ExerciseAudit:
         """What the outcomes say."""
-        found, checks = (
-            self.found,
-            {c.name: CheckAudit(c.name, c.hidden) for c in self.exercise.checks},
-        )
+        found = self.found
+        checks = {c.name: CheckAudit(c.name, c.hidden) for c in self.exercise.checks}
         found.checks = list(checks.values())
         found.seconds = round(self.reference.seconds, 2)
         for kind, number, least in [

@@ -117,7 +117,6 @@ def run(course: Course, **options: object) -> Audit:
 
 def test_good_tests_pass_every_gate(tmp_path: Path) -> None:
     course = make_course(tmp_path)
-    (tmp_path / "tests" / "answers" / TINY / "scale" / "equivalent.toml").write_text("")
     found = run(course, mutants=True)
     (exercise,) = found.exercises
     assert found.problems == []
@@ -140,7 +139,6 @@ def test_a_check_on_data_that_hides_the_mistake_is_noticed(tmp_path: Path) -> No
     (exercise,) = found.exercises
     assert exercise.wrong_rejected == 3
     assert any("accepted: wrong_no_scale, seed 0: divides_by_the_root" in p for p in found.problems)
-    assert any("divides_by_the_root rejects no wrong answer" in p for p in found.problems)
     assert any("mutants rejected, less than 95%" in problem for problem in found.problems)
     assert exercise.mutants is not None
     assert any(
@@ -251,7 +249,7 @@ def test_the_command_prints_tables_and_fails_when_a_gate_does(
     assert "3 of 6" in result.stdout
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["exercises"][0]["wrong_rejected"] == 3
-    assert "3 of 6 rejected" in validity.as_markdown([found])
+    assert "| 3 of 6 |" in validity.as_markdown([found])
 
 
 def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(
