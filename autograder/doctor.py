@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import mmap
 import os
 import resource
 import shutil
@@ -60,7 +61,8 @@ def examine(isolation: Isolation) -> list[Finding]:
         if not done.stdout.strip():
             last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
             return [Finding("start", False, last)]
-        return [Finding(**line) for line in map(json.loads, done.stdout.splitlines())]
+        found = [Finding(**line) for line in map(json.loads, done.stdout.splitlines())]
+        return list({finding.layer: finding for finding in found}.values())  # the last word on each
     except (SandboxError, OSError, subprocess.TimeoutExpired) as error:
         return [Finding("start", False, str(error))]
     finally:
@@ -146,53 +148,50 @@ def _connect_out() -> None:
     socket.create_connection(("192.0.2.1", 80), timeout=2)  # an address for documentation
 
 
-def _try_everything(isolation: Isolation, own: str, home: str, work: str) -> list[Finding]:
+def _print(finding: Finding) -> None:
+    print(json.dumps(vars(finding)), flush=True)
+
+
+def _try_everything(isolation: Isolation, own: str, home: str, work: str) -> None:
+    """Prints a finding for each layer before it is tried, in case that ends here, and after."""
     full = isolation is Isolation.FULL
     unseen = (errno.ENOENT, errno.EACCES, errno.EPERM)
     refused = (errno.EACCES, errno.EPERM)
     beside = str(Path(own).parent)
 
-    def attempt(layer: str, action: Callable[[], object], *numbers: int) -> Finding:
-        return Finding(layer, *_refused(action, *numbers))
+    def attempt(layer: str, action: Callable[[], object], *numbers: int) -> None:
+        _print(Finding(layer, False, "the trial was ended by force"))
+        _print(Finding(layer, *_refused(action, *numbers)))
 
-    findings = [
-        attempt("the grader's home is out of sight", lambda: os.listdir(home), *unseen),
-        attempt("other submissions are out of sight", Path(beside, "other").read_text, *unseen),
-        attempt(
-            "the system cannot be written to", lambda: _write("/usr/x", 0), errno.EROFS, *refused
-        ),
-        attempt(
-            "Landlock: no files outside the scratch folders",
-            lambda: _write(f"{own if full else beside}/file", 0),
-            *refused,
-        ),
-        attempt("no network", _connect_out, errno.ENETUNREACH, *refused),
-        attempt(
-            "seccomp: no sockets around the network", lambda: socket.socket(40), errno.EAFNOSUPPORT
-        ),
-        attempt("no signals to its guardian", lambda: os.kill(os.getppid(), 0), *refused),
-        attempt("no new privileges", lambda: _claim(_status("NoNewPrivs") == "0"), errno.EPERM),
-        attempt("no capabilities", lambda: _claim(int(_status("CapEff"), 16) > 0), errno.EPERM),
-        attempt(
-            "the size of a file is limited",
-            lambda: _write(f"{work}/large", 2 * _TRIAL.file_bytes),
-            errno.EFBIG,
-        ),
-        attempt(
-            "the memory of a process is limited",
-            lambda: bytearray(2 * _TRIAL.memory_bytes),
-            errno.ENOMEM,
-        ),
-    ]
+    attempt("the grader's home is out of sight", lambda: os.listdir(home), *unseen)
+    attempt("other submissions are out of sight", Path(beside, "other").read_text, *unseen)
+    attempt("the system cannot be written to", lambda: _write("/usr/x", 0), errno.EROFS, *refused)
+    attempt(
+        "Landlock: no files outside the scratch folders",
+        lambda: _write(f"{own if full else beside}/file", 0),
+        *refused,
+    )
+    attempt("no network", _connect_out, errno.ENETUNREACH, *refused)
+    attempt("seccomp: no sockets around the network", lambda: socket.socket(40), errno.EAFNOSUPPORT)
+    attempt("no signals to its guardian", lambda: os.kill(os.getppid(), 0), *refused)
+    attempt("no new privileges", lambda: _claim(_status("NoNewPrivs") == "0"), errno.EPERM)
+    attempt("no capabilities", lambda: _claim(int(_status("CapEff"), 16) > 0), errno.EPERM)
+    attempt(
+        "the size of a file is limited",
+        lambda: _write(f"{work}/large", 2 * _TRIAL.file_bytes),
+        errno.EFBIG,
+    )
+    attempt(
+        "the memory of a process is limited",
+        lambda: mmap.mmap(-1, 2 * _TRIAL.memory_bytes, mmap.MAP_PRIVATE).close(),  # untouched
+        errno.ENOMEM,
+    )
     if full:
-        findings += [
-            attempt("scratch space is limited", lambda: _fill_scratch(work), errno.ENOSPC),
-            attempt("the number of processes is limited", _fork_many, errno.EAGAIN),
-            attempt("process ids of its own", lambda: _claim(os.getpid() != 2), errno.EPERM),
-            attempt("a user of its own, not root", lambda: _claim(os.getuid() == 0), errno.EPERM),
-            attempt("loopback works, for gloo", _listen_on_loopback, 0),
-        ]
-    return findings
+        attempt("scratch space is limited", lambda: _fill_scratch(work), errno.ENOSPC)
+        attempt("the number of processes is limited", _fork_many, errno.EAGAIN)
+        attempt("process ids of its own", lambda: _claim(os.getpid() != 2), errno.EPERM)
+        attempt("a user of its own, not root", lambda: _claim(os.getuid() == 0), errno.EPERM)
+        attempt("loopback works, for gloo", _listen_on_loopback, 0)
 
 
 def _main(isolation: Isolation, own: str, home: str) -> None:
@@ -200,8 +199,7 @@ def _main(isolation: Isolation, own: str, home: str) -> None:
     if os.fork() == 0:
         work = sandbox.confine(isolation, own, 0, _TRIAL, lambda pid: None)
         os.chdir(work)
-        for finding in _try_everything(isolation, own, home, work):
-            print(json.dumps(vars(finding)), flush=True)
+        _try_everything(isolation, own, home, work)
         os._exit(0)
     with contextlib.suppress(ChildProcessError):
         while True:  # the keeper is adopted by this process when its forerunner ends

@@ -142,6 +142,22 @@ def test_a_layer_that_does_nothing_is_found_out(
         assert [name for name in missing if name.startswith(layer)], layer
 
 
+def test_a_trial_that_is_cut_short_is_no_layer_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import os, runpy; os.listdir = lambda *_: os._exit(3); from autograder import sandbox; "
+        "sandbox.adopt_orphans(); runpy.run_module('autograder.doctor', run_name='__main__')"
+    )
+    wrap = sandbox.wrap
+    monkeypatch.setattr(
+        sandbox,
+        "wrap",
+        lambda command, folder: wrap([command[0], "-c", code, *command[3:]], folder),
+    )
+    (finding,) = examine(Isolation.FULL)
+    assert not finding.holds
+    assert finding.seen == "the trial was ended by force"
+
+
 @pytest.mark.usefixtures("no_bwrap")
 def test_missing_bubblewrap_is_a_finding_with_a_remedy() -> None:
     (finding,) = examine(Isolation.FULL)
