@@ -144,7 +144,7 @@ def test_a_layer_that_does_nothing_is_found_out(
 
 def test_a_trial_that_is_cut_short_is_no_layer_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import os, runpy; os.listdir = lambda *_: os._exit(3); from autograder import sandbox; "
+        "import os, runpy; os.getppid = lambda: os._exit(3); from autograder import sandbox; "
         "sandbox.adopt_orphans(); runpy.run_module('autograder.doctor', run_name='__main__')"
     )
     wrap = sandbox.wrap
@@ -153,7 +153,9 @@ def test_a_trial_that_is_cut_short_is_no_layer_that_holds(monkeypatch: pytest.Mo
         "wrap",
         lambda command, folder: wrap([command[0], "-c", code, *command[3:]], folder),
     )
-    (finding,) = examine(Isolation.FULL)
+    *before, finding = examine(Isolation.FULL)
+    assert all(found.holds for found in before)
+    assert finding.layer.startswith("no signals")
     assert not finding.holds
     assert finding.seen == "the trial was ended by force"
 
