@@ -9,7 +9,10 @@ kernel of its own, with the reference solutions to whatever comes before it.
 
 A chapter passes its gates if all right answers are accepted and all wrong ones rejected, every
 check rejects some wrong answer and an untouched cell, and of the mutants that are not listed as
-equivalent (in equivalent.toml beside the answers) at least `KILLED` are rejected.
+equivalent (in equivalent.toml beside the answers) at least `KILLED` are rejected. To be rejected
+means that a check failed, or met an error in the answer's code: an answer that was not written, or
+that the clock or the memory stopped, is a problem and no rejection. A mutant that was stopped is
+tried again with an honest answer's time.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -34,6 +38,7 @@ from autograder.submission import Submission
 KILLED = 0.95  # share of the mutants
 LEAST_RIGHT, LEAST_WRONG = 3, 6
 MUTANT_SECONDS = 20.0  # until a mutant's check is interrupted: honest ones take a few
+_NEVER_RAN = "Did the exercise's cell run"  # in a check's message
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,19 @@ class CheckAudit:
 
 @dataclass
 class MutantAudit:
-    """What became of the mutants; `survivors` as entries of equivalent.toml would name them."""
+    """What became of the mutants.
+
+    Attributes:
+        made: all of them; `equivalent` are listed so, and not among those `tried`.
+        killed: rejected; `stopped` of them by the clock, the memory or their kernel's death.
+        survivors: as entries of equivalent.toml would name them.
+    """
 
     made: int
     equivalent: int
     tried: int
     killed: int = 0
+    stopped: int = 0
     survivors: list[str] = field(default_factory=list)
 
 
@@ -72,8 +84,8 @@ class ExerciseAudit:
     """What the audit found out about one exercise.
 
     Attributes:
-        fingerprint: of the cells, the answers and the list of equivalent mutants.
-        gradings: how many times a right, or a wrong, answer was graded, seeds and types together.
+        fingerprint: of the cells, the answers, the list of equivalent mutants, and the audit.
+        right_gradings, wrong_gradings: seeds and types together.
         flaky: answers and checks whose outcome depends on the seed.
         seconds: for one grading of the reference solution, its kernel's start included.
         problems: what breaks a gate, in words.
@@ -139,6 +151,8 @@ def audit(  # noqa: PLR0913  (all but two are options)
         if exercise.test_id is not None:
             folder = course.root / "tests" / "answers" / chapter / exercise.id
             exercises.append(_ExerciseAuditor(assignment, exercise, folder, seeds))
+    if not exercises:
+        raise CourseError(f"{chapter} has no exercise with checks")
     if mutants or sampled is not None:
         for auditor in exercises:
             auditor.plan_mutants(sampled)
@@ -165,7 +179,10 @@ def read_answers(folder: Path, exercise: Exercise) -> list[Answer]:
 
 
 def _read_answer(path: Path, exercise: Exercise) -> Answer:
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path}: {error}") from None
     first, second, *_ = [*text.splitlines(), "", ""]
     right = path.stem.startswith("right_")
     if not re.match(r"# Right: \w" if right else r"# Wrong: \w", first):
@@ -186,8 +203,16 @@ def _read_answer(path: Path, exercise: Exercise) -> Answer:
 def fingerprint(assignment: Assignment, exercise: Exercise, folder: Path) -> str:
     """Changes whenever the audit of the exercise might."""
     part = assignment.only(exercise)
-    material = [cell.source for cell in part.source.cells]
-    material += [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.*"))]
+    material = [f"{exercise.float64} {assignment.cell_seconds} {assignment.check_seconds}"]
+    material += [cell.source for cell in part.source.cells]
+    here = Path(__file__)
+    files = [
+        *sorted(folder.glob("*.py")),
+        folder / "equivalent.toml",
+        here,
+        here.parent / "mutants.py",
+    ]
+    material += [path.read_text(encoding="utf-8") for path in files if path.exists()]
     return hashlib.sha256("\0".join(material).encode()).hexdigest()[:16]
 
 
@@ -244,20 +269,24 @@ class _ExerciseAuditor:
         self.equivalent: set[tuple[str, str, str]] = set()
 
     def plan_mutants(self, sampled: int | None) -> None:
-        """Adds the mutants; those listed as equivalent are tried with all, not with a sample."""
+        """Adds the mutants, or a sample of them, and in any case those listed as equivalent."""
         made = make_mutants(self.solution)
         self.equivalent = set(read_equivalent(self.folder / "equivalent.toml"))
-        for function, before, after in sorted(self.equivalent - {mutant.key for mutant in made}):
-            self.found.problems.append(
-                "equivalent.toml names a mutant that there is not: "
-                f"in {function}, {before!r} -> {after!r}"
-            )
-        tried = made
+        keys = Counter(mutant.key for mutant in made)
+        for function, before, after in sorted(self.equivalent):
+            if (number := keys[function, before, after]) != 1:
+                self.found.problems.append(
+                    f"equivalent.toml names {number or 'no'} mutants, not one: "
+                    f"in {function}, {before!r} -> {after!r}"
+                )
+        listed = [mutant for mutant in made if mutant.key in self.equivalent]
+        others = [mutant for mutant in made if mutant.key not in self.equivalent]
         if sampled is not None:
-            tried = sample([m for m in made if m.key not in self.equivalent], sampled)
-        equivalent = sum(mutant.key in self.equivalent for mutant in made)
-        number = sum(mutant.key not in self.equivalent for mutant in tried)
-        self.found.mutants = MutantAudit(len(made), equivalent, number)
+            others = sample(others, sampled)
+        if not others:
+            self.found.problems.append("no mutants: has the solution its markers?")
+        self.found.mutants = MutantAudit(len(made), len(listed), len(others))
+        tried = [*listed, *others]
         limits = {"cell_seconds": MUTANT_SECONDS, "check_seconds": MUTANT_SECONDS}
         trial = Trial(until_failure=True)
         self.planned += [_Planned(m.source, [trial], mutant=m, limits=limits) for m in tried]
@@ -273,18 +302,21 @@ class _ExerciseAuditor:
                 cell.source = planned.text
         submission = Submission("audit", nbformat.writes(notebook).encode())
         seconds = self.part.notebook_seconds * len(planned.trials)
-        limits = replace(limits, notebook_seconds=seconds, **planned.limits)
-        for _ in range(2):
+        patient = replace(limits, notebook_seconds=seconds)
+        for chosen in (replace(patient, **planned.limits), patient):
             started = time.monotonic()
             try:
-                results = try_out(self.part, submission, limits, planned.trials)
+                results = try_out(self.part, submission, chosen, planned.trials)
             except Exception as error:
                 planned.fault = f"{type(error).__name__}: {error}"
                 continue
             test_id = str(self.exercise.test_id)
             planned.outcomes = [{r.name: r for r in trial[test_id]} for trial in results]
             planned.seconds = time.monotonic() - started
-            return
+            if planned.mutant is None or not _lost(planned.outcomes[0]):
+                return
+            if _rejected(planned.outcomes[0]):
+                return
 
     def conclude(self) -> ExerciseAudit:
         """What the outcomes say."""
@@ -327,6 +359,7 @@ class _ExerciseAuditor:
                 found.problems.append(f"called equivalent, but rejected: {mutant.difference}")
         elif killed:
             found.mutants.killed += 1
+            found.mutants.stopped += not any(_rejected(trial) for trial in outcomes)
         else:
             found.mutants.survivors.append(as_entry(mutant))
 
@@ -345,8 +378,8 @@ class _ExerciseAuditor:
             if answer.right and lost:
                 reasons = "; ".join(f"{r.name} {r.outcome}: {r.message}" for r in lost.values())
                 problems.append(f"rejected: {where}: {reasons}")
-            if passed := answer.must_fail - lost.keys():
-                problems.append(f"accepted: {where}: {', '.join(sorted(passed))}")
+            for name in sorted(answer.must_fail - _rejected(results)):
+                problems.append(f"accepted: {where}: {name} {results[name].outcome}")
         found.problems += problems
         if answer.right:
             found.right_accepted += not problems and answer in self.answers
@@ -354,12 +387,14 @@ class _ExerciseAuditor:
         else:
             found.wrong_rejected += not problems
             found.wrong_gradings += len(trials)
-            # Some answers leave a function unwritten that they are not about.
-            blank = Outcome.NOT_ATTEMPTED
-            lost = {n: r for n, r in _lost(outcomes[0]).items() if r.outcome is not blank}
-            for name in lost:
+            if all(_NEVER_RAN in result.message for result in outcomes[0].values()):
+                problems.append(f"{answer.name}: its cell does not run")
+            # An answer that breaks down in a check says nothing about it unless it was made for it.
+            failed = {n for n, r in outcomes[0].items() if r.outcome is Outcome.FAILED}
+            rejected = failed | (_rejected(outcomes[0]) & answer.must_fail)
+            for name in sorted(rejected):
                 checks[name].rejects.append(answer.name)
-                if len(lost) == 1:
+                if len(rejected) == 1:
                     checks[name].alone.append(answer.name)
         found.flaky += [f"{answer.name}: {name}" for name in _flaky(trials, outcomes)]
 
@@ -372,6 +407,11 @@ def _name(planned: _Planned) -> str:
 
 def _lost(results: dict[str, CheckResult]) -> dict[str, CheckResult]:
     return {name: r for name, r in results.items() if r.outcome is not Outcome.PASSED}
+
+
+def _rejected(results: dict[str, CheckResult]) -> set[str]:
+    """The checks that the answer itself made fail."""
+    return {n for n, r in results.items() if r.outcome in (Outcome.FAILED, Outcome.ERROR)}
 
 
 def _flaky(trials: Sequence[Trial], outcomes: Outcomes) -> Iterator[str]:

@@ -133,7 +133,7 @@ def read_equivalent(path: Path) -> dict[tuple[str, str, str], str]:
                 raise ValueError(f"an entry without a reason: {before}")
             found[entry["function"], before, after] = entry["reason"]
         return found
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CourseError(
             f"{path}: each [[mutant]] needs function, before, after and reason ({error!r})"
         ) from None
@@ -233,9 +233,11 @@ class _Solution:
 
 def _general(cell: str) -> Iterator[tuple[str, str]]:
     """cosmic-ray's operators that need no settings of their own."""
-    # Only authors of exercises need it.
-    from cosmic_ray.mutating import mutate_code
-    from cosmic_ray.plugins import get_operator, operator_names
+    try:  # only authors of exercises need it
+        from cosmic_ray.mutating import mutate_code
+        from cosmic_ray.plugins import get_operator, operator_names
+    except ImportError:
+        raise CourseError("mutants need cosmic-ray: pip install autograder[dev]") from None
 
     for full_name in sorted(operator_names()):
         operator = get_operator(full_name)

@@ -37,8 +37,8 @@ def as_markdown(audits: list[dict[str, Any]]) -> str:
             ("wrong answers accepted", wrong - rejected, wrong, wrong_gradings),
         ],
         tried=sum(exercise["mutants"]["tried"] for exercise in exercises),
+        stopped=sum(exercise["mutants"]["stopped"] for exercise in exercises),
         killed=sum(exercise["mutants"]["killed"] for exercise in exercises),
-        bound=lambda number: f"{1 - 0.05 ** (1 / number):.1%}",
         share=lambda part, whole: f"{part / max(whole, 1):.1%}",
     )
     return page.rstrip() + "\n"

@@ -6,15 +6,20 @@ import json
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 from sample_class import CHAPTER, ROOT
 from typer.testing import CliRunner
 
+from autograder import audit as auditing
+from autograder import grade as grading
 from autograder import validity
 from autograder.audit import Audit, audit, fingerprint, read_answers
+from autograder.checks import Outcome
 from autograder.cli import app
 from autograder.course import Assignment, Course, CourseError
-from autograder.grade import Limits
+from autograder.grade import Limits, Trial
+from autograder.submission import Submission
 
 TINY = "ch99_tiny"
 SOURCE = """\
@@ -199,8 +204,126 @@ reason = "a mistake"
 """
     path.write_text(entry.format("(width)") + entry.format("width**7"))
     problems = run(course, mutants=True).problems
-    assert any("names a mutant that there is not" in p and "width**7" in p for p in problems)
+    assert any("names no mutants, not one" in p and "width**7" in p for p in problems)
     assert any("called equivalent, but rejected" in problem for problem in problems)
+
+
+def test_an_entry_that_fits_two_mutants_is_refused(tmp_path: Path) -> None:
+    twice = "    if width:\n        width = width + 0\n    else:\n        width = width + 0\n"
+    course = make_course(tmp_path)
+    source = tmp_path / "source" / TINY / "tiny.py"
+    begin = "    ### BEGIN SOLUTION\n"
+    source.write_text(source.read_text().replace(begin, begin + twice))
+    (tmp_path / "tests" / "answers" / TINY / "scale" / "equivalent.toml").write_text("""
+[[mutant]]
+function = "scale"
+before = "width = width + 0"
+after = "width = width - 0"
+reason = "adding nothing"
+""")
+    problems = run(course, sampled=1).problems
+    assert any("names 2 mutants, not one" in problem for problem in problems)
+
+
+def test_a_solution_without_markers_has_no_mutants(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    source = tmp_path / "source" / TINY / "tiny.py"
+    source.write_text(source.read_text().replace("### END SOLUTION", "### END  SOLUTION"))
+    with pytest.raises(Exception, match="SOLUTION"):
+        run(course, sampled=1)
+
+
+def test_what_was_stopped_or_not_written_is_not_called_rejected(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    fails = "# Wrong: it is\n# Fails: divides_by_the_root\n"
+    unwritten = "def scale(values, width):\n    raise NotImplementedError\n"
+    write_answer(tmp_path, "wrong_unwritten", fails + unwritten)
+    write_answer(tmp_path, "wrong_typo", f"{fails}def scale(values, width)\n    return 1\n")
+    death = "def scale(values, width):\n    import os\n    os._exit(1)\n"
+    write_answer(tmp_path, "wrong_death", fails + death)
+    found = run(course)
+    assert found.exercises[0].wrong_rejected == 6
+    for complaint in (
+        "scale: accepted: wrong_unwritten, seed 0: divides_by_the_root not attempted",
+        "scale: wrong_typo: its cell does not run",
+        "scale: accepted: wrong_death, seed 0: divides_by_the_root kernel died",
+    ):
+        assert complaint in found.problems
+    assert all("wrong_typo" not in check.alone for check in found.exercises[0].checks)
+
+
+def test_a_mutant_that_does_not_end_is_tried_again_and_counted_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = make_course(tmp_path)
+    source = tmp_path / "source" / TINY / "tiny.py"
+    loop = "    while values and width < 0:\n        width = width + 1\n"
+    begin = "    ### BEGIN SOLUTION\n"
+    text = source.read_text().replace(begin, begin + loop)
+    header = "# jupyter:\n#   autograder:\n#     check_seconds: 2\n"
+    source.write_text(text.replace("# jupyter:\n", header))
+    monkeypatch.setattr("autograder.audit.MUTANT_SECONDS", 1.0)
+    (exercise,) = run(course, mutants=True).exercises
+    assert exercise.mutants is not None
+    assert 0 < exercise.mutants.stopped < exercise.mutants.killed
+
+
+def test_a_fault_of_the_graders_own_is_tried_again_and_then_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = make_course(tmp_path)
+    faults = iter([True, False] + 99 * [True])
+
+    def try_out(*args: object) -> object:
+        if next(faults):
+            raise OSError("no space left")
+        return grading.try_out(*args)
+
+    monkeypatch.setattr(auditing, "try_out", try_out)
+    found = audit(course, TINY, limits=Limits(), seeds=1)
+    assert "scale: right_loop could not be graded: OSError: no space left" in found.problems
+    assert not any("the exercise's own cell" in problem for problem in found.problems[:1])
+
+
+def test_the_fingerprint_notices_every_kind_of_change(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    folder = tmp_path / "tests" / "answers" / TINY / "scale"
+    source = tmp_path / "source" / TINY / "tiny.py"
+
+    def current() -> str:
+        chapter = course.assignment(TINY)
+        return fingerprint(chapter, chapter.exercises[0], folder)
+
+    seen = [current()]
+    assert current() == seen[0]
+    write_answer(tmp_path, "right_loop", "# Right: another\n")
+    seen.append(current())
+    (folder / "equivalent.toml").write_text("mutant = []")
+    seen.append(current())
+    source.write_text(source.read_text().replace("Which root?", "What root?"))
+    seen.append(current())
+    header = "# jupyter:\n#   autograder:\n#     float64: [scale]\n"
+    source.write_text(source.read_text().replace("# jupyter:\n", header))
+    seen.append(current())
+    assert len(set(seen)) == 5
+
+
+def test_only_what_a_trial_asks_for_is_run(course: Course, tmp_path: Path) -> None:
+    chapter = make_course(tmp_path).assignment(TINY)
+    notebook = chapter.assigned
+    next(c for c in notebook.cells if c.id == "scale").source = "def scale(v, w):\n    return 3"
+    submission = Submission("s", nbformat.writes(notebook).encode())
+    one = Trial(checks=frozenset({"divides_by_the_root"}))
+    everything, only, first = (
+        {r.name: r.outcome for r in trial["test_scale"]}
+        for trial in grading.try_out(
+            chapter, submission, Limits(), [Trial(), one, Trial(until_failure=True)]
+        )
+    )
+    assert set(everything) == {"keeps_the_length", "divides_by_the_root"}
+    assert Outcome.TIMED_OUT not in everything.values()
+    assert set(only) == {"divides_by_the_root"}
+    assert first["divides_by_the_root"] is Outcome.TIMED_OUT  # it was not begun
 
 
 def test_a_sample_of_mutants(tmp_path: Path) -> None:
@@ -291,9 +414,13 @@ def test_the_published_figures_are_of_these_answers_and_tests(
         for exercise in chapter.exercises:
             if exercise.test_id is not None:
                 folder = course.root / "tests" / "answers" / name / exercise.id
-                assert known[exercise.id] == fingerprint(chapter, exercise, folder), (
-                    "run `make audit`"
-                )
+                current = fingerprint(chapter, exercise, folder)
+                assert known.pop(exercise.id) == current, "run `make audit`"
+        assert known == {}
+        assert audits[-1]["seeds"] == 5
+        for exercise in audits[-1]["exercises"]:
+            mutants = exercise["mutants"]
+            assert mutants["tried"] + mutants["equivalent"] == mutants["made"]
         assert all(not exercise["problems"] for exercise in audits[-1]["exercises"])
     page = (course.root / "docs" / "validity.md").read_text(encoding="utf-8")
     assert page == validity.as_markdown(audits)

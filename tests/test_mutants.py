@@ -108,6 +108,7 @@ def test_an_entry_that_was_printed_is_read_back(tmp_path: Path) -> None:
         "[[mutant]]\nfunction = 'f'\nbefore = 'a'\nreason = 'r'",
         "[[mutant]]\nfunction = 'f'\nbefore = 'a'\nafter = 'b'\nreason = ' '",
         "other = 1",
+        "[[mutant]]\nfunction = 'f'\nbefore = 'a'\nafter = 'b'\nreason = 3",
     ],
 )
 def test_a_list_that_cannot_be_used_is_refused(text: str, tmp_path: Path) -> None:
