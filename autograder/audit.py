@@ -380,8 +380,6 @@ class _ExerciseAuditor:
                 problems.append(f"rejected: {where}: {reasons}")
             for name in sorted(answer.must_fail - _rejected(results)):
                 problems.append(f"accepted: {where}: {name} {results[name].outcome}")
-        if all(_NEVER_RAN in result.message for result in outcomes[0].values()):
-            problems.append(f"{answer.name}: its cell does not run")
         found.problems += problems
         if answer.right:
             found.right_accepted += not problems and answer in self.answers
@@ -389,6 +387,8 @@ class _ExerciseAuditor:
         else:
             found.wrong_rejected += not problems
             found.wrong_gradings += len(trials)
+            if all(_NEVER_RAN in result.message for result in outcomes[0].values()):
+                problems.append(f"{answer.name}: its cell does not run")
             # An answer that breaks down in a check says nothing about it unless it was made for it.
             failed = {n for n, r in outcomes[0].items() if r.outcome is Outcome.FAILED}
             rejected = failed | (_rejected(outcomes[0]) & answer.must_fail)
