@@ -18,6 +18,7 @@ tried again with an honest answer's time.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections import Counter
@@ -107,6 +108,12 @@ class ExerciseAudit:
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ExerciseAudit:
+        checks = [CheckAudit(**check) for check in data["checks"]]
+        mutants = data["mutants"] and MutantAudit(**data["mutants"])
+        return cls(**{**data, "checks": checks, "mutants": mutants})
+
 
 @dataclass
 class Audit:
@@ -122,6 +129,11 @@ class Audit:
         """What breaks a gate, exercise by exercise."""
         return [f"{e.id}: {problem}" for e in self.exercises for problem in e.problems]
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Audit:
+        exercises = [ExerciseAudit.from_dict(exercise) for exercise in data["exercises"]]
+        return cls(**{**data, "exercises": exercises})
+
 
 def audit(  # noqa: PLR0913  (all but two are options)
     course: Course,
@@ -132,6 +144,7 @@ def audit(  # noqa: PLR0913  (all but two are options)
     mutants: bool = False,
     sampled: int | None = None,
     jobs: int = 1,
+    earlier: Audit | None = None,
     on_total: Callable[[int], object] = lambda total: None,
     on_done: Callable[[object], object] = lambda done: None,
 ) -> Audit:
@@ -143,6 +156,8 @@ def audit(  # noqa: PLR0913  (all but two are options)
         mutants: whether to make and try them all.
         sampled: how many to try for each exercise instead, drawn the same each time.
         jobs: submissions at once.
+        earlier: another audit of the chapter. What it found out about an exercise stands if it
+            found no problem, tried no less, and nothing has changed since (see `fingerprint`).
         on_total, on_done: called with their number, and after each.
     """
     assignment = course.assignment(chapter)
@@ -156,6 +171,9 @@ def audit(  # noqa: PLR0913  (all but two are options)
     if mutants or sampled is not None:
         for auditor in exercises:
             auditor.plan_mutants(sampled)
+    if earlier is not None and earlier.seeds == seeds:
+        for auditor in exercises:
+            auditor.take_over(earlier)
     submissions = [(auditor, planned) for auditor in exercises for planned in auditor.planned]
     on_total(len(submissions))
 
@@ -167,6 +185,18 @@ def audit(  # noqa: PLR0913  (all but two are options)
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(work, submissions))
     return Audit(chapter, assignment.title, seeds, [auditor.conclude() for auditor in exercises])
+
+
+def read_audit(path: Path) -> Audit:
+    """The audit that `autograder audit --json` has written.
+
+    Raises:
+        CourseError: if the file is something else.
+    """
+    try:
+        return Audit.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CourseError(f"{path} is no audit of this version; delete it: {error}") from None
 
 
 def read_answers(folder: Path, exercise: Exercise) -> list[Answer]:
@@ -291,6 +321,15 @@ class _ExerciseAuditor:
         trial = Trial(until_failure=True)
         self.planned += [_Planned(m.source, [trial], mutant=m, limits=limits) for m in tried]
 
+    def take_over(self, earlier: Audit) -> None:
+        """Plans nothing if the earlier audit has what is asked for."""
+        for known in earlier.exercises:
+            if known.fingerprint != self.found.fingerprint or known.problems:
+                continue
+            wanted, tried = self.found.mutants, known.mutants
+            if wanted is None or (tried is not None and tried.tried == wanted.tried):
+                self.found, self.planned = known, []
+
     def run(self, planned: _Planned, limits: Limits) -> None:
         """Grades one of the planned submissions; a fault of the grader's own is tried once more."""
         cells = {grade_id(cell): cell.source for cell in self.part.source.cells}
@@ -321,6 +360,8 @@ class _ExerciseAuditor:
     def conclude(self) -> ExerciseAudit:
         """What the outcomes say."""
         found = self.found
+        if not self.planned:
+            return found
         checks = {c.name: CheckAudit(c.name, c.hidden) for c in self.exercise.checks}
         found.checks = list(checks.values())
         found.seconds = round(self.reference.seconds, 2)
@@ -380,6 +421,8 @@ class _ExerciseAuditor:
                 problems.append(f"rejected: {where}: {reasons}")
             for name in sorted(answer.must_fail - _rejected(results)):
                 problems.append(f"accepted: {where}: {name} {results[name].outcome}")
+        if all(_NEVER_RAN in result.message for result in outcomes[0].values()):
+            problems.append(f"{answer.name}: its cell does not run")
         found.problems += problems
         if answer.right:
             found.right_accepted += not problems and answer in self.answers
@@ -387,8 +430,6 @@ class _ExerciseAuditor:
         else:
             found.wrong_rejected += not problems
             found.wrong_gradings += len(trials)
-            if all(_NEVER_RAN in result.message for result in outcomes[0].values()):
-                problems.append(f"{answer.name}: its cell does not run")
             # An answer that breaks down in a check says nothing about it unless it was made for it.
             failed = {n for n, r in outcomes[0].items() if r.outcome is Outcome.FAILED}
             rejected = failed | (_rejected(outcomes[0]) & answer.must_fail)

@@ -35,7 +35,6 @@ from autograder.course import (
     nbgrader_metadata,
 )
 
-HIDDEN_REGIONS = ("HIDDEN TESTS", "MARK SCHEME")
 EXECUTION_SECONDS = 300
 
 
@@ -173,7 +172,7 @@ def find_leaks(assignment: Assignment, release: NotebookNode) -> list[str]:
     """
     secret, public = set(), set()
     for cell in assignment.source.cells:
-        hidden = regions(cell.source, "SOLUTION", *HIDDEN_REGIONS)
+        hidden = regions(cell.source, "SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
         secret.update(hidden)
         remaining = list(hidden)
         for line in map(str.strip, cell.source.splitlines()):
@@ -196,7 +195,7 @@ def make_solved(assignment: Assignment) -> NotebookNode:
             if marker is None:
                 if not secret:
                     kept.append(line)
-            elif marker[2] in HIDDEN_REGIONS:
+            elif marker[2] == "HIDDEN TESTS":
                 secret = marker[1] == "BEGIN"
         cell.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip()
         cell.id = grade_id(cell) or cell.id

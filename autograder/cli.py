@@ -163,7 +163,7 @@ def _in_words(missing: list[doctor.Finding]) -> str:
 
 
 @app.command(name="audit")
-def examine_tests(
+def examine_tests(  # noqa: PLR0913  (options)
     chapter: str,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Try mutants of the reference solutions, too.")
@@ -171,15 +171,23 @@ def examine_tests(
     sample: Annotated[
         int | None, typer.Option(min=1, help="Try so many mutants of each solution, not all.")
     ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Under how many seeds.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Submissions at once.")] = os.cpu_count() or 1,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results there.")
+        Path | None,
+        typer.Option(
+            "--json",
+            help="Write the results there; those of exercises that are as they were are kept.",
+        ),
     ] = None,
 ) -> None:
     """Grade the collected answers to CHAPTER: are right ones accepted and wrong ones rejected?"""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     with _errors():
         course = Course.find(Path.cwd())
+        earlier = None
+        if json_file is not None and json_file.exists():
+            earlier = auditing.read_audit(json_file)
         with _progress(chapter) as progress:
             found = auditing.audit(
                 course,
@@ -187,9 +195,11 @@ def examine_tests(
                 limits=Limits(
                     threads=max(1, (os.cpu_count() or 1) // jobs), isolation=_isolation("auto")
                 ),
+                seeds=seeds,
                 mutants=mutants,
                 sampled=sample,
                 jobs=jobs,
+                earlier=earlier,
                 on_total=progress.start,
                 on_done=progress.advance,
             )

@@ -1,6 +1,6 @@
 """Do the judge and a notebook's own kernel agree? Every collected answer, both ways.
 
-    python tests/parity.py [SEEDS]
+    python tests/parity.py [SEED]...   (0 to 4 without any)
 
 In the learner's kernel, and under stock nbgrader, test cells run in the student's process. This
 executes each notebook that way, in a bare forked process, and by `grade`, and compares the points
@@ -76,7 +76,7 @@ def execute(assignment: Assignment, submission: Submission, seed: int) -> Points
 
 def main() -> int:
     """Prints every disagreement; how many there were."""
-    seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    seeds = [int(seed) for seed in sys.argv[1:]] or range(5)
     assignment = Course(ROOT).assignment(CHAPTER)
     folder = ROOT / "tests" / "answers" / CHAPTER
     exercises = [exercise for exercise in assignment.exercises if exercise.test_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import nbformat
@@ -238,14 +239,18 @@ def test_what_was_stopped_or_not_written_is_not_called_rejected(tmp_path: Path) 
     fails = "# Wrong: it is\n# Fails: divides_by_the_root\n"
     unwritten = "def scale(values, width):\n    raise NotImplementedError\n"
     write_answer(tmp_path, "wrong_unwritten", fails + unwritten)
+    write_answer(tmp_path, "wrong_typo", f"{fails}def scale(values, width)\n    return 1\n")
     death = "def scale(values, width):\n    import os\n    os._exit(1)\n"
     write_answer(tmp_path, "wrong_death", fails + death)
     found = run(course)
+    assert found.exercises[0].wrong_rejected == 6
     for complaint in (
+        "scale: wrong_typo: its cell does not run",
         "scale: accepted: wrong_unwritten, seed 0: divides_by_the_root not attempted",
         "scale: accepted: wrong_death, seed 0: divides_by_the_root kernel died",
     ):
         assert complaint in found.problems
+    assert all("wrong_typo" not in check.alone for check in found.exercises[0].checks)
 
 
 def test_a_mutant_that_does_not_end_is_tried_again_and_counted_apart(
@@ -302,6 +307,33 @@ def test_the_fingerprint_notices_every_kind_of_change(tmp_path: Path) -> None:
     source.write_text(source.read_text().replace("# jupyter:\n", header))
     seen.append(current())
     assert len(set(seen)) == 5
+
+
+def test_only_what_has_changed_is_audited_again(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps(asdict(run(course, sampled=3))))
+    totals: list[int] = []
+
+    def again(**options: object) -> Audit:
+        options = {"seeds": 3, **options}
+        earlier = auditing.read_audit(file)
+        return audit(
+            course, TINY, limits=Limits(), earlier=earlier, on_total=totals.append, **options
+        )
+
+    assert asdict(again(sampled=3)) == asdict(again()) == json.loads(file.read_text())
+    assert totals == [0, 0]
+    more = again(seeds=2), again(mutants=True)
+    assert [found.exercises[0].right_gradings for found in more] == [6, 9]
+    write_answer(
+        tmp_path, "right_loop", "# Right: it is\ndef scale(values, width):\n    return 1\n"
+    )
+    assert "right_loop" in again().problems[0]
+    assert min(totals[2:]) >= 11
+    file.write_text("[]")
+    with pytest.raises(CourseError, match="delete it"):
+        auditing.read_audit(file)
 
 
 def test_only_what_a_trial_asks_for_is_run(course: Course, tmp_path: Path) -> None:
