@@ -54,7 +54,16 @@ def stock_config() -> str:
     return f'{ours}\nc.Autograde.pop("autograde_preprocessors")\nc.Execute.timeout = 120\n'
 
 
+def _everything() -> dict[str, str]:
+    """A right answer to each exercise."""
+    folders = sorted((ROOT / "tests" / "answers" / CHAPTER).iterdir())
+    first = {f.name: min(path.stem for path in f.glob("right_*.py")) for f in folders}
+    answers = {exercise: answer(exercise, name) for exercise, name in first.items()}
+    return {**answers, "claims_answer": WRITTEN}
+
+
 def _excellent() -> dict[str, str]:
+    """The three exercises that the deadline asks for; the others are still to be done."""
     return {
         "budget": answer("budget", "right_sum_over_a_list_of_shapes"),
         "attention": answer("attention", "right_einsum"),
@@ -115,7 +124,7 @@ def students() -> dict[str, Callable[[], bytes]]:
         return lambda: as_bytes(fill(answers()))
 
     return {
-        "ada": filled(_excellent),
+        "ada": filled(_everything),
         "bruno": filled(_fluent),
         "chen": filled(_middling),
         "dilnoza": filled(

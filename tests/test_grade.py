@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell
 from sample_class import answer, fill, release, students
 
 from autograder.checks import Outcome
-from autograder.course import grade_id
+from autograder.course import Assignment, grade_id
 from autograder.grade import Graded
 from autograder.kernels import fork_server
 from autograder.results import Report, Status
@@ -31,6 +31,10 @@ def scores(report: Report) -> dict[str, float | None]:
     return {exercise.id: exercise.score for exercise in report.exercises}
 
 
+def earned(report: Report) -> dict[str, float]:
+    return {exercise.id: exercise.score for exercise in report.exercises if exercise.score}
+
+
 def outcomes(report: Report, exercise_id: str) -> set[Outcome]:
     (exercise,) = (e for e in report.exercises if e.id == exercise_id)
     return {check.outcome for check in exercise.checks}
@@ -39,15 +43,19 @@ def outcomes(report: Report, exercise_id: str) -> set[Outcome]:
 def test_the_untouched_release_is_not_attempted_throughout(graded: Callable[..., Graded]) -> None:
     report = graded(release()).report
     assert report.status is Status.GRADED
-    assert scores(report) == {"budget": 0, "attention": 0, "digits_cnn": 0, "claims_answer": 0}
-    for exercise in ("budget", "attention", "digits_cnn"):
-        assert outcomes(report, exercise) == {Outcome.NOT_ATTEMPTED}
+    assert len(report.exercises) > 3
+    for exercise in report.exercises:
+        assert exercise.score == 0
+        assert {check.outcome for check in exercise.checks} <= {Outcome.NOT_ATTEMPTED}
 
 
-def test_a_written_answer_waits_for_a_person(graded: Callable[..., Graded]) -> None:
+def test_a_written_answer_waits_for_a_person(
+    graded: Callable[..., Graded], assignment: Assignment
+) -> None:
     report = graded(fill({"claims_answer": "One."})).report
     assert scores(report)["claims_answer"] is None
-    assert (report.score, report.max_score) == (0, 33)
+    automatic = sum(e.points for e in assignment.exercises if e.test_id)
+    assert (report.score, report.max_score) == (0, automatic)
 
 
 def test_exercises_do_not_depend_on_each_other(graded: Callable[..., Graded]) -> None:
@@ -59,7 +67,7 @@ def test_exercises_do_not_depend_on_each_other(graded: Callable[..., Graded]) ->
 
 def test_a_syntax_error_costs_its_exercise_only(graded: Callable[..., Graded]) -> None:
     report = graded(fill({**RIGHT, "budget": "def parameter_count(config)\n    return 1"})).report
-    assert scores(report) == {"budget": 0, "attention": 13, "digits_cnn": 0, "claims_answer": 0}
+    assert earned(report) == {"attention": 13}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +90,7 @@ def test_a_cell_that_hangs_or_kills_costs_its_exercise_only(
     report = graded(fill({**RIGHT, "budget": bad}), cell_seconds=15).report
     assert report.status is Status.GRADED
     assert outcomes(report, "budget") == {outcome}
-    assert scores(report) == {"budget": 0, "attention": 13, "digits_cnn": 0, "claims_answer": 0}
+    assert earned(report) == {"attention": 13}
 
 
 @pytest.mark.parametrize(
@@ -274,5 +282,6 @@ def test_a_mark_depends_neither_on_threads_nor_on_load(graded: Callable[..., Gra
 
     with ThreadPoolExecutor(4) as pool:
         first, *others = pool.map(marks, range(20))
-    assert sum(points for _, _, points, _ in first) < 33
+    lost = [name for name, outcome, *_ in first if outcome is Outcome.FAILED]
+    assert "counts_gpt2_small" in lost
     assert all(other == first for other in others)
