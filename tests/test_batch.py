@@ -342,7 +342,7 @@ def test_outside_a_course_is_wrong_usage(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_nbgrader_gives_the_same_scores_with_and_without_the_plug_in(tmp_path: Path) -> None:
     """Honest submissions: `autograder grade`, `nbgrader autograde`, stock `nbgrader autograde`."""
-    honest = ["ada", "bruno", "chen", "emeka", "freya"]
+    honest = ["ada", "chen", "emeka", "freya"]
     ours, plugin, stock = (tmp_path / name for name in ("ours", "plugin", "stock"))
     for folder in (ours, plugin, stock):
         hand_in(folder, honest)
@@ -374,7 +374,7 @@ def test_nbgrader_gives_the_same_scores_with_and_without_the_plug_in(tmp_path: P
             assert done.returncode == 0, done.stderr
     assert gradebook_scores(plugin) == gradebook_scores(ours)
     assert gradebook_scores(stock) == gradebook_scores(ours)
-    assert len(gradebook_scores(stock)) == 4 * 6
+    assert len(gradebook_scores(stock)) == len(_assignment().exercises) * (len(honest) + 1)
 
 
 def _assignment() -> Assignment:
