@@ -436,9 +436,9 @@ def skips_without_gradient():
     sometimes = [[step[0], step[1] if t in (2, 3, 6) else None, None] for t, step in enumerate(gradients)]
     settings = dict(lr=0.1, betas=(0.8, 0.9), eps=TINY, weight_decay=0.4)
     only = [[step[1]] for t, step in enumerate(gradients) if t in (2, 3, 6)]
-    both = [([0, 1, 2], {})]
+    everything = [([1, 0, 2], {})]
     found, (always,), (alone,) = journeys(
-        (start, [[None, None, None], *sometimes, [None, None, None]], both, settings),
+        (start, [[None, None, None], *sometimes, [None, None, None]], everything, settings),
         (start[:1], [step[:1] for step in gradients], [([0], {})], settings),
         (start[1:2], only, [([0], {})], settings),
     )

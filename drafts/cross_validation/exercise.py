@@ -53,16 +53,15 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 
-# %% tags=["demo"]
-from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-
-
 def no_signal(n_samples, n_features, seed):
     """Features and labels that have nothing to do with each other; half the labels are 1."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n_samples, n_features)), rng.permutation(np.arange(n_samples) % 2)
 
+
+# %% tags=["demo"]
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
 
 n_features = [20, 60, 200, 600, 2000]
 accuracies = {"selected before the folds": [], "selected within the folds": []}
@@ -387,8 +386,8 @@ def shares_out_every_class():
     cases += [(np.repeat(np.arange(12), 5), 4), (np.repeat([3, -7, 100, 5], [7, 7, 7, 7]), 3)]  # odd ones everywhere
     cases += [(np.arange(10), 3), (draw(0, 2, 9), 9), (np.zeros(11, int), 4)]  # single samples, single folds, a single class
     cases += [(np.array(["cat", "ant", "elephant"])[draw(0, 3, 25)], 4), (np.repeat([0, 1], [60, 3]), 5)]
-    for labels, n_folds in cases:
-        labels = np.random.permutation(labels)
+    for in_order, n_folds in cases:
+        labels = np.random.permutation(in_order)
         splits = splits_made("stratified", labels, n_folds, int(draw(1000)))
         if (wrong := complaint(splits, len(labels), n_folds)) is not None:
             fail(wrong)
@@ -414,13 +413,14 @@ def leaves_the_rest_to_chance():
 
         np.random.seed(1)
         random.seed(1)
-        before = np.random.get_state()[1:3], random.getstate()
+        states = lambda: [np.random.get_state()[1].tolist(), np.random.get_state()[2], random.getstate(), torch.get_rng_state().tolist()]
+        before = states()
         folds = [folds_of(first + seed) for seed in range(400)]
-        after = np.random.get_state()[1:3], random.getstate()
-        untouched = np.array_equal(before[0][0], after[0][0]) and before[0][1] == after[0][1] and before[1] == after[1]
+        untouched = states() == before
         np.random.seed(2)
         random.seed(2)
-        return np.array(folds), np.array([folds_of(first + seed) for seed in range(20)]), bool(untouched)
+        torch.manual_seed(2)
+        return np.array(folds), np.array([folds_of(first + seed) for seed in range(20)]), untouched
 
     labels = np.repeat([0, 1], 6)
     folds, again, untouched = probe(run, labels, int(np.random.randint(1000)))
@@ -446,8 +446,8 @@ def fills_the_smallest_fold():
 
     cases = [(np.repeat(np.arange(9), np.random.randint(1, 12, 9)), n_folds) for n_folds in (2, 3, 4, 9) for _ in range(3)]
     cases += [(np.repeat([5, -2, 8, 1, 0, 12], [1, 1, 1, 1, 9, 9]), 3), (np.repeat(["bo", "al", "eve", "dan"], [2, 7, 4, 5]), 3)]
-    for groups, n_folds in cases:
-        groups = np.random.permutation(groups)
+    for in_order, n_folds in cases:
+        groups = np.random.permutation(in_order)
         splits = splits_made("group", groups, n_folds)
         if (wrong := complaint(splits, len(groups), n_folds)) is not None:
             fail(wrong)
@@ -562,10 +562,11 @@ def fits_to_training_samples_alone():
         marks_of.setdefault(kind, []).append(number)
     for train, test in splits:
         fitted = {number: rows for kind, number, rows, _ in fits if kind == "classifier" and sorted(ids(rows)) == sorted(train)}
-        tested = [(number, rows) for number, rows in predictions if number in fitted and sorted(ids(rows)) == sorted(test)]
-        if not tested:
+        tested = [(number, rows) for number, rows in predictions if number in fitted]
+        if not set(test) <= {sample for _, rows in tested for sample in ids(rows)}:
             fail("In some split, no classifier that was fitted to the training samples predicts the test samples.")
-        if not any(rows.shape[1] == 4 and fitted[number].shape[1] == 4 and np.array_equal(np.unique(rows[:, 2:], axis=0), np.unique(fitted[number][:, 2:], axis=0)) for number, rows in tested):
+        marks = lambda rows: {tuple(row) for row in rows[:, 2:].tolist()}  # what the transformers appended: it tells what they were fitted to
+        if any(rows.shape[1] != 4 or fitted[number].shape[1] != 4 or marks(rows) != marks(fitted[number]) for number, rows in tested):
             fail("The test samples did not pass through the same fitted transformers as the training samples.")
         if sum(kind == "transformer" and sorted(ids(rows)) == sorted(train) for kind, _, rows, _ in fits) < 2:
             fail("In some split, not all transformers were fitted to its training samples.")
@@ -581,22 +582,23 @@ def inner_splits(labels):
 
 
 def expected_choices(right, splits):
-    """Which candidate wins in each outer split, and whether it does so clearly and by nothing but the inner folds.
+    """Which candidate wins in each outer split; None if that is a near tie somewhere, or if another rule would choose the same.
 
     right: (candidates, samples), which samples each candidate gets right, however it is fitted.
     """
-    winners, separating = [], False
+    by_rule = {}
     for train, test in splits:
         inner = [right[:, train][:, fold] for _, fold in inner_splits(train)]
-        means = np.mean([fold.mean(1) for fold in inner], axis=0)
-        pooled = np.mean(np.concatenate(inner, axis=1), axis=1)
-        second, first = np.sort(means)[-2:]
+        shares = np.array([fold.mean(1) for fold in inner])
+        second, first = np.sort(shares.mean(0))[-2:]
         if first - second < 1e-6:
             return None
-        winners.append(int(means.argmax()))
-        others = {int(numbers.argmax()) for numbers in (right[:, test].mean(1), right.mean(1), pooled, -means)}
-        separating |= winners[-1] not in others
-    return winners if separating and len(set(winners)) > 1 else None
+        pooled = np.concatenate(inner, axis=1).mean(1)
+        rules = dict(mean=shares.mean(0), first=shares[0], last=shares[-1], max=shares.max(0), min=shares.min(0), pooled=pooled, test=right[:, test].mean(1))
+        for rule, numbers in {**rules, "all": right.mean(1), "worst": -shares.mean(0), "rows": right[:, np.arange(len(train))].mean(1)}.items():
+            by_rule.setdefault(rule, []).append(int(numbers.argmax()))
+    winners = by_rule.pop("mean")
+    return None if winners in by_rule.values() or len(set(winners)) == 1 else winners
 
 
 @check(points=1, hint="Mean over the inner folds of x[train] and y[train]; the highest mean wins, and the first of equals.")
@@ -625,7 +627,7 @@ def chooses_by_the_inner_folds():
     n = 40
     x, y = np.column_stack([np.arange(n), np.zeros(n)]), np.random.randint(0, 2, n)
     winners = None
-    while winners is None:  # until the inner folds choose clearly, and otherwise than test samples, all samples or pooled folds
+    while winners is None:  # until the inner folds choose clearly, and otherwise than test samples, pooled folds and so on
         splits = [random_split(n, *sizes) for sizes in [(29, 11), (24, 8), (31, 9), (27, 13)]]
         tables = [np.where(np.random.random(n) < 0.35, 1 - y, y) for _ in range(5)]
         right = np.array([table == y for table in tables])
@@ -678,10 +680,9 @@ def keeps_the_outer_test_apart():
     if not all(any(np.array_equal(labels, y[train]) for train, _ in splits) for labels in asked):
         fail("make_splits is called with other labels than those of an outer split's training samples.")
     key = lambda samples: tuple(sorted(int(sample) for sample in samples))
-    allowed = {key(train): key(test) for train, test in splits}
-    for train, _ in splits:
-        allowed |= {key(train[a]): key(train[b]) for a, b in inner_splits(train)}
-    fitted = {}
+    outer = {key(train): {*train, *test} for train, test in splits}
+    inner = {key(train[fold]): set(train) for train, _ in splits for fold, _ in inner_splits(train)}
+    allowed, fitted = outer | inner, {}
     for what, number, samples, labels in log:
         if what == "fit":
             fitted[number] = key(samples)
@@ -689,9 +690,11 @@ def keeps_the_outer_test_apart():
                 fail("A candidate was fitted to samples that are neither the training samples of an outer split nor those of one of its inner splits.")
             if not np.array_equal(labels, y[samples]):
                 fail("A candidate was fitted to samples with the labels of others.")
-        elif allowed.get(fitted.get(number)) != key(samples):
-            fail("A candidate predicts samples that are not the test samples of the split that it was fitted in.")
-    if not {key(train) for train, _ in splits} <= set(fitted.values()):
+        elif not set(samples) <= allowed[fitted[number]]:
+            fail("A candidate that was fitted in an inner split predicts outer test samples.")
+    if not set(inner) <= set(fitted.values()):
+        fail("Candidates are not fitted in all of the inner splits.")
+    if not set(outer) <= set(fitted.values()):
         fail("In some outer split, no candidate was fitted to all of its training samples after the choice.")
 
     def run(x, y, splits, names):

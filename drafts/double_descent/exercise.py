@@ -2,8 +2,9 @@
 # ## 2.7 Double descent
 #
 # "Large models overfit more easily." The picture of bias and variance in section 2.1 seems to say so: more
-# freedom, more variance. Yet networks with far more parameters than samples are the ones that work, even
-# where they fit their training data perfectly, noise and all.
+# freedom, more variance. Yet networks with many more parameters than training samples work well, although
+# they could fit labels drawn at random (Zhang et al., *Understanding deep learning requires rethinking
+# generalization*, arXiv:1611.03530).
 #
 # Belkin, Hsu, Ma and Mandal (*Reconciling modern machine learning practice and the bias-variance trade-off*,
 # arXiv:1812.11118) looked at what happens on the way from small to large. As a model grows, its test error
@@ -34,9 +35,10 @@
 #   Which one? Gradient descent from $W = 0$ only ever adds combinations of the rows of $A$, and so ends at
 #   the solution with the **smallest norm** $\|W\|$.
 #
-# Among all functions that go through the data, the one of least norm is a smooth one, and the more features
-# there are to choose from, the smoother. At $p = n$ there is no choice: one function goes through all points,
-# whatever it costs.
+# Among all functions of this form that go through the data, least norm picks a tame one, and the more
+# features there are to choose from, the tamer. At $p = n$ there is no choice: one function goes through all
+# points, whatever it costs. (In the picture, the features are cosines of random frequency and phase, the
+# other kind in Rahimi and Recht: in one dimension, curves show this better than corners.)
 
 # %% tags=["demo"]
 generator = np.random.default_rng(4)
@@ -45,20 +47,20 @@ values = np.sin(np.pi * points) + generator.normal(0, 0.25, 14)
 grid = np.linspace(-1, 1, 301)
 
 
-def lines(x, width, seed):
-    """Random features of x and a constant, for x in one dimension."""
-    directions = np.random.default_rng(seed).standard_normal((width, 2))
-    return np.maximum(np.stack([x, np.ones_like(x)], 1) @ directions.T, 0) / math.sqrt(width)
+def waves(x, width, seed):
+    """Random features of another kind: cosines of random frequencies and phases."""
+    draw = np.random.default_rng(seed)
+    return np.cos(np.outer(x, 2 * draw.standard_cauchy(width)) + draw.uniform(0, 2 * np.pi, width)) / math.sqrt(width)
 
 
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.1), sharey=True)
-for ax, width, name in zip(axes, (5, 14, 2000), ("too few to fit", "just enough", "plenty"), strict=True):
+for ax, width, name in zip(axes, (4, 14, 2000), ("too few to fit", "just enough", "plenty"), strict=True):
     for seed, style in zip((1, 2, 3), ("-", "--", ":"), strict=True):
-        weights = np.linalg.lstsq(lines(points, width, seed), values)[0]
-        ax.plot(grid, lines(grid, width, seed) @ weights, style, color="C0", lw=1.4, label="fits, three draws" if seed == 1 else None)
+        weights = np.linalg.lstsq(waves(points, width, seed), values)[0]
+        ax.plot(grid, waves(grid, width, seed) @ weights, style, color="C0", lw=1.4, label="fits, three draws" if seed == 1 else None)
     ax.plot(grid, np.sin(np.pi * grid), color="0.6", lw=1, label="truth")
     ax.plot(points, values, "o", color="black", ms=4.5, label="data")
-    ax.set(ylim=(-2.4, 2.4), xlabel="$x$", title=f"$p = {width}$: {name}")
+    ax.set(ylim=(-2.6, 2.6), xlabel="$x$", title=f"$p = {width}$: {name}")
 axes[0].set_ylabel("prediction")
 axes[0].legend(fontsize=8, loc="upper left")
 plt.show()
@@ -75,7 +77,7 @@ plt.show()
 # $A^+$ is the **pseudo-inverse**. Noise in $Y$ along $u_i$ comes out multiplied by $1 / s_i$. So everything
 # depends on the smallest singular values that are not zero. For a matrix of independent entries of variance
 # $1/p$ they lie near $|1 - \sqrt{n/p}|$ (the edge of the Marchenko-Pastur distribution): they come closest to
-# zero where $p = n$. Our features are not independent, but the dip is there:
+# zero where $p = n$. Our features are not independent, but they behave alike:
 
 # %% tags=["demo"]
 from sklearn.datasets import load_digits
@@ -102,7 +104,7 @@ plt.show()
 # %% [markdown]
 # ### Two ways not to compute it
 #
-# **The normal equations**, $A^\top A\, W = A^\top Y$, are in every textbook and are the wrong tool here. The
+# **The normal equations**, $A^\top A\, W = A^\top Y$, are in many textbooks, and the wrong tool here. The
 # singular values of $A^\top A$ are the $s_i^2$: what was small becomes tiny, and half of the digits are lost.
 # For $p > n$ the matrix has no inverse at all, and rounding decides whether the solver stops with an error or
 # returns something without one.
@@ -201,7 +203,7 @@ def minimum_norm(A: np.ndarray, Y: np.ndarray) -> np.ndarray:
     """
     ### BEGIN SOLUTION
     left, sizes, right = np.linalg.svd(A, full_matrices=False)
-    keep = sizes > 1e-10 * sizes.max()
+    keep = sizes >= 1e-10 * sizes.max()
     return right[keep].T @ ((left[:, keep].T @ Y) / sizes[keep, None])
     ### END SOLUTION
 
@@ -280,7 +282,7 @@ def draws_features():
     assert features.shape == (7, 2000), f"shape {features.shape} instead of (7, 2000)"
     assert features.min() >= 0, "a feature is negative"
     again = random_features(X[2:4].copy(), 2000, 5)
-    assert again.shape == (2, 400) and np.allclose(features[2:4], again), "two calls with the same seed gave the same samples different features"
+    assert again.shape == (2, 2000) and np.allclose(features[2:4], again), "two calls with the same seed gave the same samples different features"
     assert not np.allclose(features, random_features(X.copy(), 2000, 6)), "two seeds gave the same features"
     # D x has variance |x|², and half of it is on the side that counts.
     share = (features**2).sum() / (X**2).sum()
@@ -403,7 +405,7 @@ def has_the_least_norm():
     """Where many solutions fit equally well (wide matrices, deficient rank), minimum_norm returns the shortest."""
     wide = [np.random.normal(0, 1, (n, p)) for n, p in ((4, 9), (1, 5), (20, 60))]
     repeated = np.random.normal(0, 1, (8, 3))
-    deficient = [np.hstack([repeated, repeated]), np.vstack([repeated, repeated]), 1e-3 * of_spectrum(10, 7, np.array([1.0, 0.4, 0.2])), 1e4 * of_spectrum(5, 12, np.array([1.0, 0.5]))]
+    deficient = [np.hstack([repeated, repeated]), np.vstack([repeated, repeated]), 1e-12 * of_spectrum(10, 7, np.array([1.0, 0.4, 0.2])), 1e8 * of_spectrum(5, 12, np.array([1.0, 0.5]))]
     for A in wide + deficient:
         rank = np.linalg.matrix_rank(A)
         Y = np.random.normal(0, 1, (len(A), 2))
@@ -458,11 +460,13 @@ def true_curve(name, widths, strength, seeds):
 
 
 def small_digits(name):
-    """40 digits to train on, and 150 others; under the name "shuffled", the labels of the training data are shuffled."""
+    """40 digits to train on, and 150 others; under another name, the training data has wrong labels, or is 15 digits thrice, one label in three wrong."""
     training, validation, _ = digit_splits()
     X, Y = training[0][:40], training[1][:40]
     if name == "shuffled":
         Y = Y[np.random.default_rng(1).permutation(40)]
+    if name == "thrice":
+        X, Y = np.tile(X[:15], (3, 1)), np.vstack([Y[:15], Y[:15], Y[15:30]])
     return (X, Y), (validation[0][:150], validation[1][:150])
 
 
@@ -488,6 +492,7 @@ def curve_has_the_right_numbers():
         ("digits", (8, 25, 120), 0.0, (0,)),
         ("digits", (30, 55), 0.0, (3, 4, 5)),
         ("shuffled", (12, 90), 0.05, (1, 2)),
+        ("thrice", (9, 70), 0.0, (6, 7)),
     ]:
         truth = true_curve(name, widths, strength, seeds)
         curve = curve_of(name, widths, strength, seeds)
@@ -533,7 +538,7 @@ widths = [8, 15, 25, 40, 60, 80, 92, 100, 110, 130, 200, 400, 1000]
 seeds = [0, 1, 2]
 plain = width_curve(training, test, widths, 0.0, seeds)
 strengths = [0.01, 0.1, 1.0]
-on_validation = [width_curve(training, validation, widths, strength, seeds)["held_out_error"] for strength in strengths]
+on_validation = [width_curve(training, validation, widths, strength, seeds[:1])["held_out_error"] for strength in strengths]
 chosen = np.argmin(on_validation, axis=0)
 tuned = [width_curve(training, test, [width], strengths[index], seeds) for width, index in zip(widths, chosen, strict=True)]
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.4))
@@ -565,12 +570,14 @@ for width in (40, 100, 1000):
 # with the best $\lambda$ provably never gets worse with more features, and for networks, experiments point
 # the same way (Nakkiran, Venkat, Kakade and Ma, *Optimal regularization can mitigate double descent*,
 # arXiv:2003.01897). The peak belongs to models that are *just* able to fit their data and are given nothing
-# else to choose by.
+# else to choose by. Nor does any of this refute the sum of bias and variance: beyond the threshold, the
+# variance falls again (Yang, Yu, You, Steinhardt and Ma, *Rethinking bias-variance trade-off for
+# generalization of neural networks*, arXiv:2002.11328).
 #
 # So what of "large models overfit more easily"? As it stands, it is too simple. What counts is size
-# **relative to the data**, and what picks one among the many solutions that fit. The models at risk are those
-# near the threshold. Nor is it false in general. A large model that sees the same samples many times can
-# memorise them at the expense of everything else: when 0.1 % of the training data was repeated a hundred
+# **relative to the data**, and what picks one among the many solutions that fit. Most at risk are models near
+# the threshold. But it is not false in general, either. A large model that sees the same samples many times
+# can memorise them at the expense of everything else: when 0.1 % of the training data was repeated a hundred
 # times, a language model with 800 million parameters became as bad as one of half the size, and its test loss
 # rose midway through training (Hernandez et al., *Scaling laws and interpretability of learning from repeated
 # data*, arXiv:2205.10487). Size alone neither causes overfitting nor prevents it: hold data back, and

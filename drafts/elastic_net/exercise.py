@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 2.1 Elastic net
 #
-# A model that fits its training data perfectly may have learnt the noise in it. The oldest cure is
+# A model that fits its training data perfectly may have learnt the noise in it. An old cure is
 # **regularisation**: make the fit pay for large weights. As weight decay, it is still part of how large
 # models are trained (exercise 2.2). This exercise is about what the payment buys, and about a detail that is
 # easily got wrong: which penalties switch weights **off**, and which algorithms notice.
@@ -606,11 +606,13 @@ for ax, l1_ratio, title in zip(axes, (1.0, 0.5), ("lasso", "elastic net, $\\rho 
 axes[0].set_ylabel("weight (score per standard deviation)")
 axes[1].legend(fontsize=8.5, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
+print(f"correlation of s1 and s2: {np.corrcoef(diabetes.data.T)[4, 5]:.2f}")
 
 # %% [markdown]
-# In the lasso, measurements enter one by one: body mass index and `s5` first, then blood pressure. Weights
-# may leave again. Of measurements that say much the same, the lasso likes to pick one; the squares in the
-# elastic net share the weight among them, which Zou and Hastie call the grouping effect.
+# In the lasso, measurements enter one by one: body mass index and `s5` first, then blood pressure. The blood
+# values `s1` and `s2` say much the same (the last line gives their correlation), and the lasso uses one of
+# them. The squares in the elastic net share the weight among such columns, which Zou and Hastie call the
+# grouping effect.
 #
 # ### Who finds the zeros?
 #
@@ -645,11 +647,12 @@ unused = int((solution == 0).nonzero()[0])
 fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.3))
 for (name, history), style in zip(histories.items(), ("C1-", "C3--", "C0-"), strict=True):
     axes[0].plot(range(1, rounds + 1), (history == 0).sum(1), style, label=name, lw=2 if name != "Adam" else 1.5)
-    axes[1].plot(range(1, rounds + 1), history[:, unused].abs().clamp(min=1e-9), style, lw=1)
+    axes[1].plot(range(1, rounds + 1), history[:, unused].abs().clamp(min=1e-9), style, lw=0.7)
 axes[0].axhline((solution == 0).sum(), color="0.4", ls=":", lw=1)
 axes[0].text(rounds, float((solution == 0).sum()) + 0.12, "at the minimum", fontsize=8, ha="right", color="0.3")
 axes[0].set(xlabel="step", ylabel="weights that are exactly 0", title="Zeros", ylim=(-0.3, 6.5))
 axes[0].legend(fontsize=8.5, loc="center right")
+axes[1].text(20, 3e-5, "soft threshold: exactly 0", fontsize=8.5, color="C0")
 axes[1].set(xlabel="step", ylabel="absolute value", yscale="log", title=f"A weight to switch off ({diabetes.feature_names[unused]})", ylim=(1e-5, 100))
 slope = patients.T @ (patients @ solution - scores + scores.mean()) / len(scores)
 axes[2].plot([-30, 0, 0, 30], [-1, -1, 1, 1], color="C0", lw=5, alpha=0.3)
@@ -660,12 +663,12 @@ for name, history in histories.items():
     print(f"{name}: {int((history[-1] == 0).sum())} weights of 10 are exactly zero")
 
 # %% [markdown]
-# Neither optimiser has a single zero. Under SGD the weight that ought to be off jumps about zero at a
-# distance of the learning rate times $\alpha$, and under Adam it does no better. Autograd's derivative of
-# $|w|$ at $w = 0$ is $0$, one of the subgradients; it would keep a weight at zero only if no other gradient
-# moved it. The soft threshold puts the weights to zero that belong there, and the picture on the right proves
-# it without any other solver: each black dot has to lie on the blue curve, the subgradients of
-# $\alpha\rho|w|$.
+# Neither optimiser has a single zero. Under SGD the weight that ought to be off jumps about zero, at
+# distances of up to about the learning rate times $\alpha$; under Adam it comes closer, and never arrives
+# either. Autograd's derivative of $|w|$ at $w = 0$ is $0$, one of the subgradients; it would keep a weight at
+# zero only if no other gradient moved it. The soft threshold puts the weights to zero that belong there, and
+# the picture on the right shows it without any other solver: each black dot has to lie on the blue curve, the
+# subgradients of $\alpha\rho|w|$.
 #
 # So "L1 regularisation makes weights zero" is true of the *minimum*. Whether you get there depends on the
 # algorithm: with SGD or Adam, weights that are small have to be cut off afterwards, by a threshold of your

@@ -1,13 +1,15 @@
 # %% [markdown]
 # ## 1.5 Recurrence and convolution
 #
-# Attention is the youngest of three ways to let the positions of a sequence exchange information. The other two
-# are older, cheaper on long sequences, and in use: a **recurrent** layer carries a state along the sequence; a **causal
-# convolution** looks through a window at the recent past. In this section you write both from matrix products, and then measure
-# how far back each of them can look and how much of a gradient comes back from there.
+# Attention is the youngest of three ways to let the positions of a sequence exchange information. The other
+# two are older, cheaper on long sequences, and in use: a **recurrent** layer carries a state along the
+# sequence; a **causal convolution** looks through a window at the recent past. In this section you write both
+# from matrix products, and then measure how far back each of them can look and how much of a gradient comes
+# back from there.
 #
-# The figure shows how the first input (left) reaches the last output (right). The blue lines are all connections that
-# the last output has; the orange ones are a path from the first input, and each of its arrows is one operation on the way.
+# The figure shows how the first input (left) reaches the last output (right). The blue lines are all
+# connections that the last output has; the orange ones are a path from the first input, and each of its
+# arrows is one operation on the way.
 
 # %% tags=["demo"]
 def three_ways(n=8):
@@ -53,27 +55,30 @@ three_ways()
 # %% [markdown]
 # ### A state that is passed on
 #
-# A recurrent network reads one position at a time and updates a state $h_t$ with the same weights at every step:
+# A recurrent network reads one position at a time and updates a state $h_t$ with the same weights at every
+# step:
 #
 # $$h_t = \tanh(W x_t + U h_{t-1} + b).$$
 #
-# RNN stands for *recurrent* network (in Chinese 循环). A *recursive* network (递归) is something else: it applies the same weights
-# upwards along a tree, such as a parse tree (Socher et al., *Parsing Natural Scenes and Natural Language with
-# Recursive Neural Networks*, ICML 2011). Interview guides mix the two up.
+# RNN stands for *recurrent* network (in Chinese 循环). A *recursive* network (递归) is something else: it applies
+# the same weights upwards along a tree, such as a parse tree (Socher et al., *Parsing Natural Scenes and
+# Natural Language with Recursive Neural Networks*, ICML 2011). Interview guides mix the two up.
 #
-# All that the network knows about the past has to fit into $h_{t-1}$, and has to come through one matrix after the other. By the
-# chain rule, the influence of a state on one $k$ steps later is a product of $k$ Jacobians:
+# All that the network knows about the past has to fit into $h_{t-1}$, and has to come through one matrix
+# after the other. By the chain rule, the influence of a state on one $k$ steps later is a product of $k$
+# Jacobians:
 #
 # $$\frac{\partial h_t}{\partial h_{t-k}} = \prod_{s=t-k+1}^{t} \mathrm{diag}(1 - h_s^2)\, U ,$$
 #
-# with the latest step leftmost. No factor has a larger norm than $U$, so if the largest singular value of $U$ is $\sigma < 1$, the
-# influence falls at least as fast as $\sigma^k$: it **vanishes**, and what happened long ago
-# cannot be learnt from. With $\sigma > 1$ it may explode (Bengio et al., *Learning Long-Term Dependencies with
-# Gradient Descent is Difficult*, IEEE Transactions on Neural Networks 5(2), 1994; Pascanu et al., *On the difficulty of training Recurrent Neural
-# Networks*, arXiv:1211.5063).
+# with the latest step leftmost. No factor has a larger norm than $U$, so if the largest singular value
+# $\lambda$ of $U$ is below 1, the influence falls at least as fast as $\lambda^k$: it **vanishes**, and what
+# happened long ago cannot be learnt from. With $\lambda > 1$ it may explode (Bengio et al., *Learning
+# Long-Term Dependencies with Gradient Descent is Difficult*, IEEE Transactions on Neural Networks 5(2), 1994;
+# Pascanu et al., *On the difficulty of training Recurrent Neural Networks*, arXiv:1211.5063).
 #
-# The **LSTM** (Hochreiter and Schmidhuber, *Long Short-Term Memory*, Neural Computation 9(8), 1997) keeps a second state, the **cell**
-# $c_t$. No matrix multiplies it. Three **gates**, numbers between 0 and 1, decide entry by entry what is written, kept and shown:
+# The **LSTM** (Hochreiter and Schmidhuber, *Long Short-Term Memory*, Neural Computation 9(8), 1997) keeps a
+# second state, the **cell** $c_t$. No matrix multiplies it. Three **gates**, numbers between 0 and 1, decide
+# entry by entry what is written, kept and shown ($\sigma$ is the sigmoid, $\odot$ the product of entries):
 #
 # $$
 # \begin{aligned}
@@ -133,39 +138,46 @@ def lstm_picture():
 lstm_picture()
 
 # %% [markdown]
-# Along the orange way, $\partial c_t / \partial c_{t-1}$ is $\mathrm{diag}(f_t)$: an open forget gate lets a gradient pass unchanged for as long as
-# it stays open. (Further ways lead through the gates.) That is a possibility, not a promise: a gate at 0.5 halves the gradient at each
-# step. The cell of 1997 had no forget gate at all, as if $f = 1$; it was added so that a network can also empty its memory (Gers
-# et al., *Learning to Forget*, Neural Computation 12(10), 2000).
+# Along the orange way, $\partial c_t / \partial c_{t-1}$ is $\mathrm{diag}(f_t)$: an open forget gate lets a
+# gradient pass unchanged for as long as it stays open. (Further ways lead through the gates.) That is a
+# possibility, not a promise: a gate at 0.5 halves the gradient at each step. The cell of 1997 had no forget
+# gate at all, as if $f = 1$; it was added so that a network can also empty its memory (Gers et al., *Learning
+# to Forget*, Neural Computation 12(10), 2000).
 #
-# **How torch packs the weights.** One matrix `weight_ih` of shape $(4m, d)$ holds $W_i, W_f, W_g, W_o$ one below the other, in this order;
-# `weight_hh`, $(4m, m)$, holds the four $U$, and `bias_ih` and `bias_hh`, $(4m)$ each, the $a$ and the $b$. ($m$ is the width of the state.) Two biases are
-# one more than the formula needs; torch keeps both because cuDNN does (pytorch/pytorch issue 750). The order is a convention:
-# Keras has the same, ONNX stores $i, o, f, c$ with $c$ for our $g$ (operator LSTM). Weights that are copied without heeding it
-# fit in shape, run, and compute something else.
+# **How torch packs the weights.** One matrix `weight_ih` of shape $(4m, d)$ holds $W_i, W_f, W_g, W_o$ one
+# below the other, in this order; `weight_hh`, $(4m, m)$, holds the four $U$, and `bias_ih` and `bias_hh`,
+# $(4m)$ each, the $a$ and the $b$. ($m$ is the width of the state.) One bias would do, since only their sum
+# matters; torch keeps both because cuDNN does (pytorch/pytorch issue 750). The order is a convention: Keras
+# has the same, ONNX stores $i, o, f, c$ with $c$ for our $g$ (operator LSTM). Weights that are copied without
+# heeding it fit in shape, run, and compute something else.
 #
 # ### A window that grows
 #
-# A **causal convolution** with kernel size $k$ and **dilation** $\delta$ computes each output from $k$ inputs, $\delta$ steps apart, none of them in the future:
+# A **causal convolution** with kernel size $k$ and **dilation** $\delta$ computes each output from $k$
+# inputs, $\delta$ steps apart, none of them in the future:
 #
 # $$y_t = b + \sum_{j=0}^{k-1} W_j\, x_{t - (k-1-j)\,\delta}, \qquad x_s = 0 \text{ for } s < 0 .$$
 #
-# The last tap $W_{k-1}$ meets the present. (A mathematician's convolution would turn the kernel round; deep learning libraries do not.) In other
-# words: a sum of $k$ linear layers, each applied to the sequence shifted by another multiple of $\delta$. Padding with $(k-1)\,\delta$ zeros **on the
-# left** keeps the length. The usual padding of half of that on both sides shows each output the inputs that come next,
-# the same leak as a missing causal mask.
+# The last tap $W_{k-1}$ meets the present. (A mathematician's convolution would turn the kernel round; deep
+# learning libraries do not.) In other words: a sum of $k$ linear layers, each applied to the sequence shifted
+# by another multiple of $\delta$. Padding with $(k-1)\,\delta$ zeros **on the left** keeps the length. The
+# usual padding of half of that on both sides shows each output the inputs that come next, the same leak as a
+# missing causal mask.
 #
-# One layer sees little. The **receptive field** is how many positions an output can see, from the oldest input that it depends on to the
-# present, both included. Each layer with stride 1 reaches $(k-1)\,\delta$ steps further back than the one before:
+# One layer sees little. The **receptive field** is how many positions an output can see, from the oldest
+# input that it depends on to the present, both included. Each layer with stride 1 reaches $(k-1)\,\delta$
+# steps further back than the one before:
 #
 # $$R = 1 + (k-1) \sum_{\ell} \delta_\ell .$$
 #
-# Ten layers with $k=2$ see 11 positions if $\delta = 1$ throughout, and 1,024 if it doubles from 1 to 512, at the same price. That is the pattern that
-# WaveNet repeats to generate speech (van den Oord et al., *WaveNet: A Generative Model for Raw Audio*, arXiv:1609.03499, section
-# 2.1). So the claim that "CNNs can hardly process sequences" is wrong: Kim classified sentences with one convolutional layer
-# (*Convolutional Neural Networks for Sentence Classification*, arXiv:1408.5882), and Bai et al. found that dilated causal
-# convolutions outperformed LSTMs on a broad range of sequence tasks (*An Empirical Evaluation of Generic Convolutional and
-# Recurrent Networks for Sequence Modeling*, arXiv:1803.01271). What a stack cannot do is see beyond $R$.
+# Ten layers with $k=2$ see 11 positions if $\delta = 1$ throughout, and 1,024 if it doubles from 1 to 512, at
+# the same price. That is the pattern that WaveNet repeats to generate speech (van den Oord et al., *WaveNet:
+# A Generative Model for Raw Audio*, arXiv:1609.03499, section 2.1). So the claim that "CNNs can hardly
+# process sequences" is wrong: Kim classified sentences with one convolutional layer (*Convolutional Neural
+# Networks for Sentence Classification*, arXiv:1408.5882), and Bai et al. found that dilated causal
+# convolutions outperformed LSTMs on a broad range of sequence tasks (*An Empirical Evaluation of Generic
+# Convolutional and Recurrent Networks for Sequence Modeling*, arXiv:1803.01271). What a stack cannot do is
+# see beyond $R$.
 #
 # ### What each of them costs
 #
@@ -177,10 +189,11 @@ lstm_picture()
 # | recurrent | $O(n\, d^2)$ | $O(n)$ | $O(n)$ |
 # | convolution, kernel $k$ | $O(k\, n\, d^2)$ | $O(1)$ | $O(\log_k n)$ in a stack of dilated layers, $O(n/k)$ without dilation |
 #
-# Attention is the only one whose price grows with the **square** of the length, which "transformers are well suited to long texts" leaves out. It is also the
-# only one where any two positions are one step apart. The figure puts constants in: four gates with two $d \times d$ matrices each
-# for the LSTM, $k$ matrices for the convolution, and for attention, besides $QK^\top$ and $AV$, the four projections that the
-# table omits. With them, attention is cheaper than an LSTM up to $n = 2d$, not $n = d$.
+# Attention is the only one whose price grows with the **square** of the length, which "transformers are well
+# suited to long texts" leaves out. It is also the only one where any two positions are one step apart. The
+# figure puts constants in: four gates with two $d \times d$ matrices each for the LSTM, $k$ matrices for the
+# convolution, and for attention, besides $QK^\top$ and $AV$, the four projections that the table omits. With
+# them, attention is cheaper than an LSTM up to $n = 2d$, not $n = d$.
 
 # %% tags=["demo"]
 def layer_flops(n, d, k=3):
@@ -215,50 +228,56 @@ ratios = {name: flops / layer_flops(1000, width_compared)[name] for name, flops 
 print("100 times the length costs", ", ".join(f"{name.split(',')[0]}: {ratio:.0f} times" for name, ratio in ratios.items()))
 
 # %% [markdown]
-# "Steps one after the other" is what a GPU cannot parallelise. In training, all positions are known, so convolution and
-# attention compute them at once, and a recurrent layer has to wait for each state. (A recurrence that is *linear* in its state can be
-# computed by a parallel scan: Martin and Cundy, *Parallelizing Linear Recurrent Neural Nets Over Sequence Length*,
-# arXiv:1709.04057. Newer recurrent models such as Mamba, arXiv:2312.00752, are built that way.) In generation all three go
-# token by token, and then memory tells them apart: a recurrent layer keeps one state, a convolution the last $(k-1)\,\delta$ inputs, and
-# attention the keys and values of everything so far, the KV cache of section 1.1.
+# "Steps one after the other" is what a GPU cannot parallelise. In training, all positions are known, so
+# convolution and attention compute them at once, and a recurrent layer has to wait for each state. (A
+# recurrence that is *linear* in its state can be computed by a parallel scan: Martin and Cundy,
+# *Parallelizing Linear Recurrent Neural Nets Over Sequence Length*, arXiv:1709.04057. Newer recurrent models
+# such as Mamba, arXiv:2312.00752, are built that way.) In generation all three go token by token, and then
+# memory tells them apart: a recurrent layer keeps one state, a convolution the last $(k-1)\,\delta$ inputs,
+# and attention the keys and values of everything so far, the KV cache of section 1.1.
 
 # %% [markdown]
 # ### Exercise 1.5 · Two layers for sequences
 #
 # > **Difficulty** ★★☆☆ · **35 minutes** · **11 points** · PyTorch
 #
-# **Write** six short functions; thirty lines do for all of them. Sequences have the shape `(batch, T, width)` throughout.
+# **Write** six short functions; thirty lines do for all of them. Sequences have the shape `(batch, T, width)`
+# throughout.
 #
-# - `lstm_step` and `lstm`: one step, and a whole sequence. Weights come in torch's layout, so `list(nn.LSTM(d, m).parameters())` is a
-#   valid argument.
-# - `causal_conv` and `causal_stack`: one layer, and several with ReLU **between** them. Weights come in the layout of
-#   `nn.Conv1d`, `(width_out, width_in, kernel)`.
+# - `lstm_step` and `lstm`: one step, and a whole sequence. Weights come in torch's layout, so
+#   `list(nn.LSTM(d, m).parameters())` is a valid argument.
+# - `causal_conv` and `causal_stack`: one layer, and several with ReLU **between** them. Weights come in the
+#   layout of `nn.Conv1d`, `(width_out, width_in, kernel)`.
 # - `receptive_field`: the formula above.
-# - `gradient_by_distance`: the measuring instrument for the last figure. For $T$ inputs, entry $k$ of the result is the Frobenius norm of the matrix
-#   $\partial y_{T-1} / \partial x_{T-1-k}$, counting positions from 0: how much the last output notices of an input $k$ steps back.
+# - `gradient_by_distance`: the measuring instrument for the last figure. For $T$ inputs, entry $k$ of the
+#   result is the Frobenius norm of the matrix $\partial y_{T-1} / \partial x_{T-1-k}$, counting positions
+#   from 0: how much the last output notices of an input $k$ steps back.
 #
-# `nn.LSTM`, `nn.LSTMCell` and torch's convolutions (`F.conv1d`, `nn.Conv1d` and their relatives) are what you are building, so do without
-# them: the hidden checks make them fail, and compare your answers with theirs. `F.linear`, `F.pad` and all of `torch.autograd` are fine.
-# All functions work in `float32` and `float64`, return what they compute in the dtype of their inputs, do not change their arguments, and the layers
-# pass gradients on to all of them.
+# `nn.LSTM`, `nn.LSTMCell` and torch's convolutions (`F.conv1d`, `nn.Conv1d` and their relatives) are what you
+# are building, so do without them: the hidden checks make them fail, and compare your answers with theirs.
+# `F.linear`, `F.pad` and all of `torch.autograd` are fine. All functions work in `float32` and `float64`,
+# return what they compute in the dtype of their inputs, do not change their arguments, and the layers pass
+# gradients on to all of them.
 #
 # <details><summary>Hint 1: four gates at once</summary>
 #
-# One product `x @ weight_ih.T` computes the input's part of all four gates, a row of $4m$ numbers for each sequence in the batch. `chunk(4, dim=-1)` cuts it
-# into four pieces.
+# One product `x @ weight_ih.T` computes the input's part of all four gates, a row of $4m$ numbers for each
+# sequence in the batch. `chunk(4, dim=-1)` cuts it into four pieces.
 # </details>
 #
 # <details><summary>Hint 2: shifting without losing the length</summary>
 #
-# Pad once, on the left: `F.pad(x, (0, 0, zeros, 0))` adds rows to the second axis from the end. Then tap $j$ needs the $T$ rows from $j\,\delta$ on. Slices that
-# count from the end, such as `x[:, :-s]`, go wrong for `s = 0` and for sequences shorter than `s`.
+# Pad once, on the left: `F.pad(x, (0, 0, zeros, 0))` adds rows to the second axis from the end. Then tap $j$
+# needs the $T$ rows from $j\,\delta$ on. Slices that count from the end, such as `x[:, :-s]`, go wrong for
+# `s = 0` and for sequences shorter than `s`.
 # </details>
 #
 # <details><summary>Hint 3: a Jacobian</summary>
 #
-# `torch.autograd.functional.jacobian(function, x)` returns the derivatives of all outputs of `function` with respect to all entries of `x`, in the shape
-# of the output followed by that of `x`. Which function of `x` do you want the derivatives of? One gradient of the *sum* of the last output's features is not enough: derivatives of
-# opposite sign cancel in it.
+# `torch.autograd.functional.jacobian(function, x)` returns the derivatives of all outputs of `function` with
+# respect to all entries of `x`, in the shape of the output followed by that of `x`. Which function of `x` do
+# you want the derivatives of? One gradient of the *sum* of the last output's features is not enough:
+# derivatives of opposite sign cancel in it.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "sequence_layers", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -702,8 +721,8 @@ check.score()
 # %% [markdown]
 # ### How far it sees
 #
-# One input of your stack is changed, at position 4, and everything that follows from it is marked, layer by layer. Both stacks have four layers with
-# kernel size 2 and as many weights as each other.
+# One input of your stack is changed, at position 4, and everything that follows from it is marked, layer by
+# layer. Both stacks have four layers with kernel size 2 and as many weights as each other.
 
 # %% tags=["demo", "raises-exception"]
 def footprint(dilations, length=26, at=4):
@@ -731,14 +750,16 @@ plt.show()
 print("WaveNet's block, kernel 2 and dilations 1 to 512:", receptive_field(2, [2**i for i in range(10)]), "positions")
 
 # %% [markdown]
-# The dashed line is your formula. Nothing happens left of position 4: the stack is causal. Since each dilation is the sum of all smaller ones plus one,
-# the positions in the right panel fill up without gaps, and each is reached in exactly one way.
+# The dashed line is your formula. Nothing happens left of position 4: the stack is causal. Since each
+# dilation is the sum of all smaller ones plus one, the positions in the right panel fill up without gaps, and
+# each is reached in exactly one way.
 #
 # ### How much comes back
 #
-# To see an input is one thing, to learn from it another: training needs a gradient. Here is your instrument, applied to five
-# untrained layers of width 16 and sequences of 96 random inputs. The plain RNN and the first LSTM start as torch initialises them. The second LSTM has the same
-# weights, and 4 added to the biases of its forget gates.
+# To see an input is one thing, to learn from it another: training needs a gradient. Here is your instrument,
+# applied to five untrained layers of width 16 and sequences of 96 random inputs. The plain RNN and the first
+# LSTM start as torch initialises them. The second LSTM has the same weights, and 4 added to the biases of its
+# forget gates.
 
 # %% tags=["demo", "raises-exception"]
 def untrained_layers(width):
@@ -782,12 +803,16 @@ rate = float(torch.sigmoid(torch.tensor(4.0)))
 print(f"convolutions beyond distance {window - 1}: {beyond:g}   a forget gate at sigmoid(4) = {rate:.3f} keeps {rate**90:.2f} after 90 steps, one at 0.5 {0.5**90:.0e}")
 
 # %% [markdown]
-# On the logarithmic axis, the straight lines of the plain RNN and of the LSTM as torch starts it are exponential decay: inputs thirty steps back might as well not be there.
-# The LSTM is no better at first, since its forget gates start near 0.5. **With the gates open it remembers**: a straight line, too, but a flat one, because the factor per step
-# is close to 1. This is why implementations start forget gates with a positive bias (1 in Keras by default,
-# after Jozefowicz et al., *An Empirical Exploration of Recurrent Network Architectures*, ICML 2015), and torch does not.
+# On the logarithmic axis, the straight lines of the plain RNN and of the LSTM as torch starts it are
+# exponential decay: inputs thirty steps back might as well not be there. The LSTM is no better at first,
+# since its forget gates start near 0.5. **With the gates open it remembers**: a straight line, too, but a
+# flat one, because the factor per step is close to 1. This is why implementations start forget gates with a
+# positive bias (1 in Keras by default, after Jozefowicz et al., *An Empirical Exploration of Recurrent
+# Network Architectures*, ICML 2015), and torch does not.
 #
-# The convolutions show no trend over their window and exactly nothing behind it; attention is level over the whole sequence, at about one part in $T$, because an untrained
-# softmax spreads over all positions. Each picture is the path length of the table above seen from the other end: the fewer steps on the way, the less is lost. None of
-# the three wins everywhere. Attention buys its level line with a price that grows with the square of $T$; the convolution keeps the price linear and gives up
-# what lies beyond the window; the LSTM needs one state of fixed size, however long the text, and has to learn what to keep.
+# The convolutions show no trend over their window and exactly nothing behind it; attention is level over the
+# whole sequence, at about one part in $T$, because an untrained softmax spreads over all positions. Each
+# picture is the path length of the table above seen from the other end: the fewer steps on the way, the less
+# is lost. None of the three wins everywhere. Attention buys its level line with a price that grows with the
+# square of $T$; the convolution keeps the price linear and gives up what lies beyond the window; the LSTM
+# needs one state of fixed size, however long the text, and has to learn what to keep.
