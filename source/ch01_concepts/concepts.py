@@ -48,7 +48,6 @@
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
-import warnings
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -83,7 +82,7 @@ lesson.use_style()
 # grey line cost the same to train. The dotted line is the answer of Hoffmann et al. (*Training
 # Compute-Optimal Large Language Models*, arXiv:2203.15556) to the question how to spend a given
 # budget: about 20 tokens per parameter, so that size and data grow **together**. GPT-3 and
-# PaLM lie well below that line; they were larger than their data could fill. Llama 3 8B lies far above
+# PaLM lie well below that line; smaller models on more tokens would have done better for the same price. Llama 3 8B lies far above
 # it on purpose, at almost 2,000 tokens per parameter: a small model trained for longer costs less each
 # time it is used. The best ratio is no constant of nature, either: Meta's own scaling law put the
 # optimum for its largest budget at 402 billion parameters and 16.55 trillion tokens, about 40 tokens per
@@ -124,15 +123,15 @@ plt.show()
 # Some words are used loosely. A **transformer** is an architecture; **GPT** and **BERT** are
 # families of transformers (a causal decoder and a bidirectional encoder). A **GAN** is a way
 # of training, not an architecture. **Inception**, **YOLO** and **Faster R-CNN** are vision
-# networks with some ten to some hundred million parameters, each trained for one kind of task:
+# networks with a few million to some hundred million parameters, each trained for one kind of task:
 # important, but not large models in the sense above.
 
 # %% [markdown]
 # ## 1.1 What does a model cost?
 #
 # Somebody proposes to train a model of a given shape. Is that a weekend on one card or a
-# power station? Four things can be computed from the list of sizes alone, before a line of the
-# model is written: parameters, memory, operations and time.
+# power station? Four things can be computed from the list of sizes and a few numbers about the run, before a
+# line of the model is written: parameters, memory, operations and time.
 #
 # ### Where the parameters are
 #
@@ -661,8 +660,8 @@ reported = 1.3e6  # H100-hours for Llama 3 8B, Meta's model card
 print(f"\nMeta reports {reported:,.0f} H100-hours for Llama 3 8B: {flops['Llama 3 8B'] / (reported * 3600 * H100):.0%} of the peak.")
 
 # %% [markdown]
-# The estimate at 40 % utilisation and the reported hours differ by a factor of two: the report says
-# what all hours of all GPUs came to, whatever they waited for. Within a factor of two or three is what
+# The estimate at 40 % utilisation and the reported hours differ by a factor of two: the report counts
+# all hours of the GPUs, the estimate useful operations. Within a factor of two or three is what
 # such a calculator is good for: it tells a weekend from a power station.
 
 # %% [markdown]
@@ -780,7 +779,7 @@ plt.show()
 # Around each coloured or feed-forward box, its input is added to its output and the sum is normalised (residual connection and
 # layer norm); the picture leaves this out. What attention computes inside is exercise 1.3. Here you need five facts about it:
 #
-# 1. **It has no sense of order.** Without positions, a sentence with its words in another order gives the same vectors in
+# 1. **It has no sense of order.** Without positions and without a mask, a sentence with its words in another order gives the same vectors in
 #    another order. The original adds sines and cosines of many wavelengths to the embeddings (section 3.5 of the paper).
 # 2. **It sees everything that is not masked**, the future of the target and the padding of a batch included.
 # 3. **Padding needs two masks.** One keeps the encoder from looking at it, one keeps the cross-attention from looking at it.
@@ -796,6 +795,9 @@ plt.show()
 # layers are there? what is missing from the picture above?
 
 # %% tags=["demo"]
+import warnings
+
+
 class ListingA(nn.Module):
     def __init__(self, d_model, n_heads, n_layers):
         super().__init__()
@@ -889,7 +891,7 @@ print(f"{'parameters (should be: of the layers)':42}{sizes[0]:>10,}{sizes[1]:>12
 # | B | two transformers | `nn.Transformer` is an encoder **and** a decoder. `self.decoder(tgt, memory)` encodes the target, and decodes the memory. | one of them; use its `encoder` and `decoder` |
 # | B | third argument | `nn.Transformer(d, h, L)` sets the encoder's layers only; the decoder keeps 6. | give both numbers |
 # | B | no causal mask | Each target position may see those after it: the answer. | a mask from `torch.triu` |
-# | A, B | `batch_first` | Word 0 of a sentence looks at words 0 of the other sentences, and never at its own. | `batch_first=True` |
+# | A, B | `batch_first` | Word 0 of a sentence looks at words 0 of the other sentences, and never at the other words of its own. | `batch_first=True` |
 # | A, B | `dim_feedforward` | It stays at 2,048, whatever `d_model` is: at width 16, most parameters are there. | `4 * d_model` |
 # | A, B | no embedding, no positions | They cannot be given tokens, and do not know the order. | `nn.Embedding`, positions |
 # | A, B | no padding masks | Padding is read like words. | two of them |
@@ -929,6 +931,8 @@ print(f"{'parameters (should be: of the layers)':42}{sizes[0]:>10,}{sizes[1]:>12
 # decoder's input, and repeats until EOS. The source stays the same, so it is encoded once; the decoder runs once per token.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_seq2seq", "locked": true, "schema_version": 3, "solution": false, "task": false}
+import warnings
+
 warnings.filterwarnings("ignore", message="The PyTorch API of nested tensors")  # nn.TransformerEncoder uses them when padding is masked
 
 
@@ -1250,7 +1254,7 @@ def loss_shifts_the_target():
 
     def run(src, target):
         copying = PlainModel(20 * torch.eye(11), torch.zeros(11, 11), torch.eye(9)[0])
-        return float(teacher_forcing_loss(copying, src, target, 1, 0))
+        return teacher_forcing_loss(copying, src, target, 1, 0).item()
 
     loss = probe(run, torch.randint(3, 11, (4, 5)), target)
     assert loss > 1, f"a model whose logits point to the token just read has a loss of {loss:.2f}: it reads the token that it has to predict"
@@ -1287,9 +1291,10 @@ def encoder_reads_both_ways():
     changes = [torch.zeros(8, 4, 16) for _ in range(4)]
     for position, change in enumerate(changes):
         change[:, position] = torch.randn(8, 16)
-    now, *then = logits_from_memories(src, tgt, changes)
-    if any(((now - other).abs().amax((0, 2)) < ANOTHER).any() for other in then):
-        fail("decode was given another memory for one position, and the logits did not notice everywhere.")
+    for pad in (0, 10):
+        now, *then = logits_from_memories(src, tgt.clamp(max=9), changes, pad)
+        if any(((now - other).abs().amax((0, 2)) < ANOTHER).any() for other in then):
+            fail("decode was given another memory for one position, and the logits did not notice everywhere.")
 
 
 @check(points=1, hint="Positions belong to the source and to the target: row t of sinusoidal_positions to token t.")
@@ -1483,7 +1488,7 @@ def decoded(tables, src, bos, eos, pad, max_length, training=False):
 @check(points=1, hint="Start with BOS, append the argmax at the last position, read all of it again. A row that has ended gets only PAD.")
 def greedy_follows_the_argmax():
     """greedy_decode writes the argmax after each prefix, row by row, up to EOS or max_length, and PAD after EOS."""
-    for bos, eos, pad in [(1, 2, 0), (4, 0, 7)]:
+    for bos, eos, pad in [(1, 8, 0), (4, 0, 7)]:  # tokens below and above EOS
         for batch, max_length, ends in [(5, 15, True), (1, 15, True), (4, 3, False), (3, 1, False)]:
             tables, src, truth = task_of_writing(bos, eos, pad, batch, max_length, ends)
             written, *_ = decoded(tables, src.clone(), bos, eos, pad, max_length)
@@ -1548,6 +1553,8 @@ def learn_to_reverse(loss_function, steps):
     return model.eval(), curve
 
 
+threads = torch.get_num_threads()
+torch.set_num_threads(1)  # for matrices as small as these, more threads cost more than they save
 test_words, test_answers = reversal_batch(500, torch.Generator().manual_seed(1))
 shifted = torch.cat([torch.ones(500, 1, dtype=torch.long), test_answers[:, :-1]], dim=1)
 runs = {"shifted": (teacher_forcing_loss, shifted, "C0", "o"), "not shifted (wrong)": (loss_without_shift, test_answers, "C5", "s")}
@@ -1562,6 +1569,7 @@ for name, (loss_function, decoder_reads, color, marker) in runs.items():
     written = F.pad(written, (0, 7 - written.shape[1]))
     reversers[name] = reverser
     scores[name] = [float((guesses == test_answers)[test_answers != 0].float().mean()), float((written == test_answers).all(1).float().mean())]
+torch.set_num_threads(threads)
 axes[0].set(yscale="log", xlabel="step", ylabel="nats per token", title="Training loss")
 axes[0].legend(fontsize=8.5)
 for offset, (name, pair), color, hatch in zip((-0.2, 0.2), scores.items(), ("C0", "C5"), ("", "///"), strict=True):
@@ -1589,6 +1597,9 @@ for source, tokens in zip(test_words[:3], greedy_decode(reversers["not shifted (
 # Judged by its loss, the wrong model is the better one, and its teacher-forced accuracy is perfect. It has learnt to copy its input to its output,
 # and when nobody shows it the answer, it has nothing to copy. **Only decoding tells.** The same is true of the mask, and of every
 # evaluation in which the model is shown what it is asked for: if a loss is too good, look for the leak.
+#
+# (Does your shifted model write few words rightly? If it multiplies its embeddings by $\sqrt d$, as the original transformer does, start them with a standard
+# deviation of $1/\sqrt d$: from PyTorch's standard deviation of 1 they drown the positions, whose entries are at most 1, and 200 steps are too few.)
 #
 # The third picture shows how strongly each written token's logit depends on the memory at each source token (the length of the
 # gradient, each row divided by its sum). The dark cells run against the diagonal: nobody told the model that the last letter comes first;
@@ -1730,7 +1741,7 @@ plt.show()
 # 1. **Any leading dimensions.** `(T, d)`, `(batch, T, d)` and `(batch, heads, T, d)` all work.
 # 2. **Any dtype.** The result has the dtype of the inputs and its precision: `float16` and `bfloat16` work, `float64` is not rounded to `float32`.
 # 3. **No overflow.** In `float32`, scores of $\pm 10^4$ give finite weights.
-# 4. **No NaN.** As long as the inputs are finite, so are the results. A query that may look at nothing gets weights and output of exactly zero, and
+# 4. **No NaN.** As long as inputs and scores are finite, so are the results. A query that may look at nothing gets weights and output of exactly zero, and
 #    gradients stay finite. (A naive softmax gives $0/0$ here, and one NaN spreads through the network.)
 #
 # <details><summary>Hint 1: transposing only the last two axes</summary>
@@ -2183,7 +2194,8 @@ plt.show()
 # knows the best possible value. It can only be guessed from the curves of ever larger models: Hoffmann et al.
 # (*Training Compute-Optimal Large Language Models*, arXiv:2203.15556) fit
 # $L(N, D) = E + A/N^\alpha + B/D^\beta$ to theirs, and put the loss that would remain with infinitely many parameters $N$ and tokens $D$
-# at $E = 1.69$ nats. That is an extrapolation, for their data and their tokens.
+# at $E = 1.69$ nats. That is an extrapolation, for their data and their tokens, and a fragile one: a fit to the same runs, read off their
+# figure, gives other values (Besiroglu et al., *Chinchilla Scaling: A replication attempt*, arXiv:2404.10102).
 #
 # A physicist who doubts an instrument measures something that is known. So shall we: we invent a language whose best
 # possible loss can be computed, and hold the model, the training loop and the evaluation against it. A model that stays far above that
@@ -3260,7 +3272,7 @@ lstm_picture()
 #
 # For a sequence of length $n$ and width $d$, Vaswani et al. (arXiv:1706.03762, section 4 and table 1) compare
 #
-# | layer | operations | steps one after the other | longest path between two positions |
+# | layer | operations of one layer | steps one after the other | longest path between two positions |
 # |---|---|---|---|
 # | self-attention | $O(n^2 d)$ | $O(1)$ | $O(1)$ |
 # | recurrent | $O(n\, d^2)$ | $O(n)$ | $O(n)$ |
@@ -3882,13 +3894,13 @@ print(f"convolutions beyond distance {window - 1}: {beyond:g}   a forget gate at
 # %% [markdown]
 # On the logarithmic axis, the straight lines of the plain RNN and of the LSTM as torch starts it are
 # exponential decay: inputs thirty steps back might as well not be there. The LSTM is no better at first,
-# since its forget gates start near 0.5. **With the gates open it remembers**: a straight line, too, but a
-# flat one, because the factor per step is close to 1. This is why implementations start forget gates with a
+# since its forget gates start near 0.5. **With the gates open it remembers**: its curve is roughly level. The cell alone
+# would decay slowly, by the printed factor per step; what comes through the other gates adds to that. This is why implementations start forget gates with a
 # positive bias (1 in Keras by default, after Jozefowicz et al., *An Empirical Exploration of Recurrent
 # Network Architectures*, ICML 2015), and torch does not.
 #
-# The convolutions show no trend over their window and exactly nothing behind it; attention is level over the
-# whole sequence, at about one part in $T$, because an untrained softmax spreads over all positions. Each
+# The convolutions show no trend over their window and exactly nothing behind it; attention scatters about a level
+# over the whole sequence, of the order of one part in $T$ of its value matrix, because an untrained softmax spreads over all positions. Each
 # picture is the path length of the table above seen from the other end: the fewer steps on the way, the less
 # is lost. None of the three wins everywhere. Attention buys its level line with a price that grows with the
 # square of $T$; the convolution keeps the price linear and gives up what lies beyond the window; the LSTM
@@ -4068,7 +4080,7 @@ plt.show()
 # the batch. You would think that this shows. In a freshly made model it hardly does: BERT's weights start with a standard
 # deviation of 0.02, and with such weights the outputs hardly depend on *anything*. The figure pads one sentence to
 # twice its length and asks how far its logits move, for weights of growing size. At 0.02 the shift is about as small as
-# a tolerance of $10^{-4}$, so a test may well pass a model that ignores the mask; at 0.2 it is thousands of times larger.
+# a tolerance of $10^{-4}$, so a test may well pass a model that ignores the mask; at 0.2 it is some thousand times larger.
 # **Test with weights as large as those of a trained model**: the hidden checks do.
 
 # %% tags=["demo"]
@@ -4156,7 +4168,7 @@ print(f"\nlogistic regression on word counts: {baseline_share:.0%} of the test s
 # Build the model from `BertModel` and `nn.Linear`. `BertForSequenceClassification` is what you are building, so do without it, and do without
 # `from_pretrained`: the hidden checks make both fail. (Afterwards, compare: that is how your answer is graded.)
 #
-# The three functions do not know whose model they get. `train_bert_epoch` and `predict_reviews` call it with the ids
+# The functions do not know whose model they get. `train_bert_epoch` and `predict_reviews` call it with the ids
 # and the mask, `model(input_ids, attention_mask)` (by position or by name), and get logits; the checks also use
 # a small linear model whose every step is known by hand.
 #
@@ -4698,9 +4710,10 @@ axes[0].set_title("Probability of praise when the mask hides one word")
 plt.show()
 
 # %% [markdown]
-# Hiding "not" or the adjective turns the answer over; hiding any other word leaves it alone. The rule that it found is the one that
-# made the data. Be careful with the rest: a sentence without its adjective never occurred in training, so what the model says there is
-# an extrapolation, and a number close to 0 or 1 is no sign of knowledge. Chapter 8 takes up such explanations and their tests.
+# Hiding "not" turns the answer over, hiding a word without meaning leaves it alone: the rule that the model found is the one that made the data. Now look at the
+# adjectives. Without them, "not lovely" and "not dull" are the same input, so hiding the adjective *must* turn one of the two answers over and cannot
+# turn the other. Nothing is left to judge there; such a sentence never occurred in training, and yet the model answers with a number close to 0 or 1.
+# A confident number is no sign of knowledge. Chapter 8 takes up such explanations and their tests.
 
 # %% [markdown]
 # ## 1.7 A convolutional network, repaired
@@ -4719,7 +4732,7 @@ plt.show()
 # ```
 #
 # Before you read on, make a list: what is wrong or missing? Suppose that somebody fixes the first error, a
-# `NameError` for `x_train`, by loading the images.
+# `NameError`, by importing TensorFlow and loading the images.
 #
 # <details><summary>Compare your list</summary>
 #
@@ -4728,7 +4741,7 @@ plt.show()
 # | Pixels are not scaled. | Inputs up to 255 make the first logits and losses huge. Adam hides some of the damage, plain gradient descent none. |
 # | No channel axis. | Images of shape `(n, 28, 28)` do not match `(28, 28, 1)`. Keras 3 adds the axis silently here, so a mistake in the data goes unnoticed until another layer meets it. |
 # | No validation or test data. | The one number it prints, training accuracy, says nothing about new images. |
-# | A softmax in the model, its name in the loss. | The two must fit together, and nothing checks that they do. See below. |
+# | A softmax in the model, the loss by its name. | Here the two fit. If they did not, nothing would tell you. See below. |
 # | `input_shape=` on a layer. | Keras 3 warns; `keras.Input` is the way. |
 # </details>
 #
@@ -5242,7 +5255,7 @@ check.score()
 # ### Does it learn?
 #
 # Train your network and look at both curves. The validation loss is the one that counts; where
-# it stops falling while the training loss goes on, as after epoch 10 here, the network has begun to memorise. That
+# it stops falling while the training loss goes on, as around epoch 10 here, the network has begun to memorise. That
 # is the subject of chapter 2. The test set is used once, at the very end.
 
 # %% tags=["demo", "raises-exception"]
@@ -5307,7 +5320,8 @@ print(f"test accuracy: {accuracy(cnn, *test):.2f}   on shuffled labels: {accurac
 # | There is no GAN. | One network, no opponent, no loss, no training step. The picture is what random weights make of random numbers. |
 # | It is called without `training=`. | Batch normalisation then uses its moving averages, and never updates them. See below. |
 # | `tanh` at the end. | Its values lie between −1 and 1. That is right for images scaled to that range, and wrong for images in $[0, 1]$: one negative pixel gives a fake away. |
-# | `LeakyReLU()` | DCGAN, which such listings follow, uses slope 0.2 (Radford, Metz and Chintala, *Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks*, arXiv:1511.06434). Keras' *layer* has 0.3 by default; Keras' *function* `keras.activations.leaky_relu` has 0.2. |
+# | `LeakyReLU()` | DCGAN, which such listings follow, has ReLU in the generator and leaky ReLU with slope 0.2 in the discriminator (Radford, Metz and Chintala, *Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks*, arXiv:1511.06434). And Keras' *layer* has 0.3 by default; Keras' *function* `keras.activations.leaky_relu` has 0.2. |
+# | Kernel 5 with stride 2. | Neighbouring pixels get unequal shares: a checkerboard. See below. |
 # | `input_shape=` on a layer. | Keras 3 warns; `keras.Input` is the way. |
 # </details>
 #
@@ -5369,7 +5383,7 @@ plt.show()
 #
 # ### A gradient when it is needed most
 #
-# At first, any discriminator recognises the generator's noise: $\ell(G(z)) \ll 0$. In the formula above, the generator would minimise
+# Early on, a discriminator that has learnt a little recognises the generator's noise: $\ell(G(z)) \ll 0$. In the formula above, the generator would minimise
 # $\log(1 - D) = -\mathrm{softplus}(\ell)$, whose derivative with respect to the logit is $-\sigma(\ell) = -D$. It vanishes just when the
 # generator has everything to learn. The same paper's remedy (section 3): minimise
 #
@@ -5455,7 +5469,8 @@ plt.show()
 # optimizer.apply(gradients, one_network.trainable_variables)
 # ```
 #
-# Which variables move is decided by the list, not by the loss. Do you need a second tape?
+# Which variables move is decided by the list, not by the loss. Do you need a second tape? Ask which discriminator $L_G$ is to see. (Moving averages of
+# batch normalisation are no trainable variables: they follow whenever a network is called with `training=True`.)
 # </details>
 #
 # <details><summary>Hint 4: noise that stays fresh</summary>
@@ -5699,7 +5714,8 @@ def plans_every_size():
             fail("For some size, the generator's images or the discriminator's logits have the wrong shape.")
         if (latent, start * start * width) not in made or sum(len(shape) == 4 for shape in made) != doublings + 1:
             fail("For some size, the generator does not begin with the plan's start, or has not one layer per doubling (and one more at the end).")
-        if (start * start * width, 1) not in judged or sum(len(shape) == 4 for shape in judged) != doublings:
+        channels = width if doublings else 1
+        if (start * start * channels, 1) not in judged or sum(len(shape) == 4 for shape in judged) != doublings:
             fail("For some size, the discriminator does not come down to the plan's start, with one convolution per doubling.")
 
 
@@ -6094,8 +6110,9 @@ plt.show()
 # %% [markdown]
 # The losses say little about the pictures: the discriminator's half stays near $\log 2$, where it can only guess, while the
 # images improve all the time. What helps is looking at images from fixed noise, and asking how far they are from the data. If the generator
-# copied training digits, the distances would be zero. They are not: generated digits are *farther* from their nearest real neighbour than
-# real digits that were not used. So it does not copy, and it does not yet draw as well as a hand does. Chapter 6 measures both in numbers.
+# copied training digits, the distances would be zero. They are not: generated digits are even *farther* from their nearest real neighbour than
+# real digits that were not used. So it does not copy. Whether what is far away is new or just badly drawn, this distance cannot say; chapter 6 has
+# measures for either.
 
 # %% [markdown]
 # ## 1.9 The rest of the map
@@ -6133,12 +6150,12 @@ plt.show()
 #
 # A **detector** says what is where. **Faster R-CNN** (Ren et al., arXiv:1506.01497) works in two stages: a small network slides over the feature map
 # and proposes regions; a second head classifies each region and corrects its box. **YOLO** (Redmon et al., arXiv:1506.02640) needs
-# one stage: the image is cut into a grid, and each cell predicts boxes and classes in a single pass. In their papers, on the GPUs of 2015,
-# that made 45 images a second against 5, at some loss in accuracy.
+# one stage: the image is cut into a grid, and each cell predicts boxes and classes in a single pass. On the same
+# GPU that made 45 images a second against 7, at a mean average precision of 63.4 against 73.2 (the YOLO paper, table 1).
 #
 # Both report an object several times, so both end in **non-maximum suppression**: take the box with the highest score, drop the boxes of its class that
-# overlap it, repeat. Overlap is *intersection over union*, the shared area divided by the area that both cover together. DETR (Carion et
-# al., arXiv:2005.12872) makes do without: a transformer decoder predicts a set of boxes, and a matching assigns each object to one of them.
+# overlap it by more than a limit, often one half, repeat. Overlap is *intersection over union*, the shared area divided by the area that both cover together. DETR (Carion et
+# al., arXiv:2005.12872) makes do without: a transformer decoder predicts a set of boxes, and in training a matching assigns each object to one of them.
 #
 # A **vision transformer** (Dosovitskiy et al., *An Image is Worth 16x16 Words*, arXiv:2010.11929) cuts the image into patches, projects each to a vector and treats
 # these as tokens. It knows nothing of neighbourhoods beforehand, and does best where data is plentiful.
@@ -6193,7 +6210,7 @@ plt.show()
 #
 # ### Speech: a picture of sound
 #
-# A second of speech is 16,000 numbers, too many for tokens. A **spectrogram** cuts the wave into short overlapping windows and measures how much of
+# A second of speech, sampled at 16 kHz, is 16,000 numbers, too many for tokens. A **spectrogram** cuts the wave into short overlapping windows and measures how much of
 # each frequency is in each: a picture with time on one axis. Whisper (Radford et al., *Robust Speech Recognition via Large-Scale Weak
 # Supervision*, arXiv:2212.04356) takes windows of 25 ms every 10 ms, so 30 seconds are 3,000 columns; a convolution with stride two
 # halves them to 1,500 positions of an encoder-decoder transformer, the one of exercise 1.2. Its 680,000 hours of training
@@ -6202,12 +6219,12 @@ plt.show()
 
 # %% tags=["demo"]
 rate = 16_000
-time = np.arange(int(1.5 * rate)) / rate
-rise = np.sin(2 * np.pi * (300 * time + 500 * time**2)) * (time < 0.7)
-vowel = sum(np.sin(2 * np.pi * 140 * k * time) / k for k in range(1, 12)) * (time > 0.8)
-wave = 0.8 * rise + 0.5 * vowel + 0.02 * np.random.default_rng(0).normal(size=len(time))
+seconds = np.arange(int(1.5 * rate)) / rate
+rise = np.sin(2 * np.pi * (300 * seconds + 500 * seconds**2)) * (seconds < 0.7)
+vowel = sum(np.sin(2 * np.pi * 140 * k * seconds) / k for k in range(1, 12)) * (seconds > 0.8)
+wave = 0.8 * rise + 0.5 * vowel + 0.02 * np.random.default_rng(0).normal(size=len(seconds))
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.7))
-axes[0].plot(time, wave, lw=0.3)
+axes[0].plot(seconds, wave, lw=0.3)
 axes[0].set(xlabel="time (s)", ylabel="amplitude", title=f"{len(wave):,} samples")
 power, *_ = axes[1].specgram(wave, NFFT=400, Fs=rate, noverlap=240, cmap="magma", vmin=-120)
 axes[1].set(xlabel="time (s)", ylabel="frequency (Hz)", ylim=(0, 3000), title=f"{power.shape[1]} windows of 25 ms, one every 10 ms")
@@ -6224,7 +6241,7 @@ plt.show()
 # |---|---|---|
 # | few hundred labels, text | a pretrained encoder, fine-tuned; a linear model on its vectors as a baseline | pretraining brings what the labels cannot teach |
 # | text has to be written | a pretrained decoder | it predicts the next token, which is the task |
-# | input and output are different sequences, known in full before writing | an encoder-decoder | the encoder sees the whole input in both directions |
+# | input and output are different sequences, and the input is known in full before writing | an encoder-decoder | the encoder sees the whole input in both directions |
 # | images, small data or small device | a CNN | its built-in locality saves data; quantises well |
 # | images, large pretraining set | a vision transformer | fewer built-in assumptions, more to learn from |
 # | long streams, a fixed memory, one step at a time | a recurrent or state-space model | constant memory per step; attention's cache grows |
@@ -6280,7 +6297,7 @@ ax.legend(loc="upper right", fontsize=8.5)
 plt.show()
 
 # %% [markdown]
-# Hours to days is right for GPT-2 small on one machine, and wrong by orders of magnitude for the others. The straight lines are optimistic: utilisation
+# On one machine, hours to days is right for GPT-2 small, and wrong by orders of magnitude for the others. The straight lines are optimistic: utilisation
 # falls as GPUs are added, and beyond a certain batch size more of them do not reduce the number of steps (chapter 4).
 #
 # ### What is hard, and where this course takes it up
@@ -6302,7 +6319,7 @@ plt.show()
 # well-known licences fail that: read yours before you build on it.
 #
 # In the European Union, Regulation (EU) 2024/1689, the AI Act, obliges providers of general-purpose models to document them, to respect copyright and to publish a summary
-# of the training content (article 53). A model trained with more than $10^{25}$ FLOPs is presumed to have systemic risk (article 51), which adds evaluations,
+# of the training content (article 53; these duties apply since 2 August 2025, article 113). A model trained with more than $10^{25}$ FLOPs is presumed to have systemic risk (article 51), which adds evaluations,
 # incident reports and security (article 55). You can check that yourself: Llama 3.1 405B, at $3.8 \times 10^{25}$, is above the line; Llama 3 8B, at $6ND \approx 7 \times 10^{23}$, is
 # not. In China, the Interim Measures for the Management of Generative AI Services (in force since 15 August 2023) ask for training data from lawful sources
 # and for consent where it contains personal information (article 7). What applies to a product depends on what it is used for and where; ask a lawyer, and bring numbers.
@@ -6330,7 +6347,7 @@ plt.show()
 # 11. "GPT is bad at tasks that depend on word order."
 #
 # ### BEGIN MARK SCHEME
-# Two points per claim, six claims, 12 points in all. For each claim: 1 point for a correct statement of what is wrong and what
+# **How it is marked.** Two points per claim, six claims, 12 points in all. For each claim: 1 point for a correct statement of what is wrong and what
 # holds instead, 1 point for evidence: a number that supports it, with its unit, or a source that says it.
 # No evidence point for a number that is off by more than a factor of three. A seventh claim is not marked.
 # ### END MARK SCHEME
@@ -6354,7 +6371,7 @@ plt.show()
 # the calculator, Llama 3 8B has 8.03 billion parameters; halving its layers leaves a model that has to be trained again.
 #
 # **5, hours to days.** BERT-base took 4 days on 4 Cloud TPUs (arXiv:1810.04805). Llama 3.1 405B took 30.84 million H100-hours (model
-# card); on its up to 16,384 GPUs that is about 78 days.
+# card); on its up to 16,384 GPUs that is at least 78 days.
 #
 # **6, a billion.** There is no threshold. BERT-large had 340 million parameters and was large in 2018. The word stands for broad
 # pretraining and adaptation to many tasks.
@@ -6382,15 +6399,15 @@ plt.show()
 # > **Difficulty** ★★☆☆ · **35 minutes** · **12 points** · in writing, marked by a person
 #
 # Choose a model for each of these. Say which family and about which size, how it gets trained or adapted, and **what you give up**. Support the choice with a number that
-# you computed: memory, operations, latency or cost. Five to eight sentences each.
+# you computed from the sizes, with the assumptions that it needs: memory, operations, time or cost. One number per scenario is enough. Five to eight sentences each.
 #
-# 1. **A meter-reading app.** Photographs of water meters, five digits each, 20,000 labelled. It runs on a mid-range phone without a connection, at most 50 ms
+# 1. **A meter-reading app.** Photographs of water meters, cropped to the counter of five digits; 20,000 of them with the reading. It runs on a mid-range phone without a connection, at most 50 ms
 #    per image; assume 5 GFLOP/s that you really get, and 10 MB for the weights.
-# 2. **Medical letters.** 500 letters with one of eight diagnoses each. They must not leave the hospital, which has one GPU with 24 GB. A missed diagnosis costs far more than a false alarm.
+# 2. **Medical letters.** 500 letters, each with any of eight diagnoses or none. They must not leave the hospital, which has one GPU with 24 GB. A missed diagnosis costs far more than a false alarm.
 # 3. **A support desk.** Customers ask about 10 million documents that change daily. Answers have to name their source and begin within two seconds.
 #
 # ### BEGIN MARK SCHEME
-# Four points per scenario: 1 the choice fits task and constraints; 1 a computed number with its unit supports it; 1 what is given up is named (a cost, a failure, an alternative that was rejected and why);
+# **How it is marked.** Four points per scenario: 1 the choice fits task and constraints; 1 a computed number with its unit supports it; 1 what is given up is named (a cost, a failure, an alternative that was rejected and why);
 # 1 how success is judged, on data that is like the real ones (other meters and phones; later letters, recall at a fixed rate of false alarms; new documents, whether the source says what the answer says).
 # ### END MARK SCHEME
 
@@ -6419,7 +6436,7 @@ plt.show()
 #
 # A fund asks you whether it should invest in *Lumen*, a fictional start-up. This is its plan:
 #
-# > We will pretrain our own model of 70 billion parameters on 2 trillion tokens. With 256 H100 this takes **six weeks**; at 2.50 dollars per GPU-hour the compute is **under one million dollars**. Our data are
+# > We will pretrain our own model of 70 billion parameters on 2 trillion tokens, in sequences of 8,192. With 256 H100 this takes **six weeks**; at 2.50 dollars per GPU-hour the compute is **under one million dollars**. Our data are
 # > web pages and messages of 40 million smart-home devices, so supply grows with 5G. Quantised to 4 bits, the model has **a quarter of the parameters**. We will serve **10,000 users at once**, each with a
 # > context of 32,768 tokens, on 16 GPUs with 80 GB each. Our moat: nobody else has an open-source model as a basis, as we do with Llama. As we only sell in Europe by API, no regulation applies before 2030.
 #
@@ -6427,7 +6444,7 @@ plt.show()
 # which claims are wrong and by what factor, what you would ask for before investing, and your advice. Team, data rights, market and what keeps competitors away belong in it, too.
 #
 # ### BEGIN MARK SCHEME
-# Four criteria, 3 points each. *Claims correct*: training time, cost and memory checked, each off by the right factor; parameters do not shrink with bits. *Quantitative evidence*: numbers with units that follow from the calculator, assumptions stated.
+# **How it is marked.** Four criteria, 3 points each. *Claims correct*: training time, cost and memory checked, each off by the right factor; parameters do not shrink with bits. *Quantitative evidence*: numbers with units that follow from the calculator, assumptions stated.
 # *Trade-offs named*: fewer tokens or a smaller model or more GPUs; shorter contexts, fewer users or quantised caches; fine-tuning an open-weight model instead. *Limits stated*: what the numbers leave out (failed runs, experiments,
 # staff, evaluation), data rights and consent of device owners, telemetry is not language, licence conditions of the basis, obligations under the AI Act that hold already.
 # ### END MARK SCHEME
@@ -6475,7 +6492,7 @@ print(f"cache of one user          {cache / 1e9:.1f} GB; of 10,000 users {cache 
 #
 # - State what a transformer of any shape costs in parameters, bytes, FLOPs and hours, and say which terms $6ND$ leaves out.
 # - Assemble an encoder-decoder from its parts, shift its targets, mask its padding, and tell a model that translates from one that copies.
-# - Write attention that handles masks, blind queries, large scores and heads, and say what goes wrong without each precaution.
+# - Write attention that handles masks, queries that may look at nothing, large scores and heads, and say what goes wrong without each precaution.
 # - Judge a language model against the entropy of its source, and recognise a leak by a loss that is too good.
 # - Compare recurrence, convolution and attention by operations, path length and receptive field.
 # - Repair a text classifier, an image classifier and a GAN, and read a training script for what is missing: scaling, splits, masks,
@@ -6494,7 +6511,7 @@ print(f"cache of one user          {cache / 1e9:.1f} GB; of 10,000 users {cache 
 # 5. Your language model has a validation loss of 0.1 nats per token on text whose entropy is about 2. What now?
 # 6. BERT, GPT, T5: which would you take for sentiment, for chat, for translation, and why?
 # 7. When is a recurrent network or a convolution the better choice than attention?
-# 8. Training accuracy is 99 %, the loss says `from_logits=False`, and the model ends in `Dense(10)`. What do you check?
+# 8. Training accuracy stays at 17 %, the loss says `from_logits=False`, and the model ends in `Dense(10)`. You mend it and read 99 %. What do you check?
 # 9. The discriminator's loss of a GAN goes to zero. Is that good?
 # 10. A model of 8 billion parameters is to serve 200 users with 32,768 tokens of context each. What limits you, and what are the options?
 #
@@ -6514,16 +6531,19 @@ print(f"cache of one user          {cache / 1e9:.1f} GB; of 10,000 users {cache 
 # 10. The cache: for Llama 3 8B, 131,072 bytes per token, so 4.3 GB per user and 860 GB in all, against 16 GB of weights. Fewer key-value heads, caches in 8 bits, shorter or shared contexts, paging, more cards.
 # ### END MARK SCHEME
 
-# %% [markdown]
+# %% [markdown] nbgrader={"grade": false, "grade_id": "corrected_claims", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Claims that this chapter corrected
 #
+# What is said, what is true, and where it was shown: the table stands in the solved notebook, because it answers W1.1.
+#
+# ### BEGIN MARK SCHEME
 # | what is said | what is true | where |
 # |---|---|---|
-# | "Large models compute more efficiently." | They cost more per token, about $6N$ FLOPs in training; they need fewer tokens to reach a loss. | 1.0, W1.1 |
+# | "Large models compute more efficiently." | They cost more per token, about $6N$ FLOPs in training; they need fewer tokens to reach a loss (arXiv:2001.08361). | 1.1, W1.1 |
 # | "More parameters generalise better." | Parameters and data have to grow together. | 1.0, W1.1 |
-# | "Large models overfit more easily." | Not in general: double descent. True for small data. | W1.1, chapter 2 |
+# | "Large models overfit more easily." | Not in general: double descent. It can be true of small data that is seen many times. | W1.1, chapter 2 |
 # | "The size can easily be adjusted." | Another size is another training run, or distillation, or pruning and more training. | W1.1 |
-# | "Training takes hours to days." | For small models. 78 days for Llama 3.1 405B on up to 16,384 GPUs. | 1.9, W1.1 |
+# | "Training takes hours to days." | For small models. Llama 3.1 405B took 30.84 million GPU-hours (model card): at least 78 days on its up to 16,384 GPUs. | 1.9, W1.1 |
 # | "Large means more than a billion." | There is no threshold. | 1.0, W1.1 |
 # | "Inception, YOLO, GANs are large models." | Vision networks of moderate size, and a way of training. | 1.0, 1.8, 1.9 |
 # | "A transformer is seq2seq self-attention." | It also has cross-attention, positions, feed-forward layers, residuals and norms; BERT is an encoder, GPT a decoder. | 1.2 |
@@ -6535,7 +6555,9 @@ print(f"cache of one user          {cache / 1e9:.1f} GB; of 10,000 users {cache 
 # | "A mask sets weights to zero." | It takes scores out before the softmax. | 1.3 |
 # | "It runs without an error, so it is right." | A loss that takes logits for probabilities runs, and so does a split with leaks. | 1.2, 1.6, 1.7 |
 # | "The Transformer library." | The library is called *Transformers*, by Hugging Face; a transformer is an architecture. | 1.6 |
-#
+# ### END MARK SCHEME
+
+# %% [markdown]
 # ### Further reading
 #
 # - Vaswani et al., *Attention Is All You Need*, arXiv:1706.03762.
