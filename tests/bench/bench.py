@@ -2,12 +2,13 @@
 
     python tests/bench/bench.py [SUBMISSIONS]
 
-Both grade the same submissions of chapter 1, made from the collected answers: every second one
-right throughout, the others with a mistake in each exercise. Ours grades them before and after
-nbgrader does, in case the machine's speed changes. The cells' own cost is that of executing them
-in a bare forked process that has done the imports, without Jupyter, judge or sandbox. CPU seconds
-are the whole machine's, which has to be idle otherwise. Prints a table and writes
-build/bench.json. Only the ratios mean anything on another machine.
+Both grade the same submissions of chapter 1, made from the collected answers to three of its
+exercises (plain Python, PyTorch, Keras): every second one right, the others with a mistake in
+each. Ours grades them before and after nbgrader does, in case the machine's speed changes. The
+cells' own cost is that of executing them in a bare forked process that has done the imports,
+without Jupyter, judge or sandbox. CPU seconds are the whole machine's, which has to be idle
+otherwise. Prints a table and writes build/bench.json. Only the ratios mean anything on another
+machine.
 """
 
 from __future__ import annotations
