@@ -1370,9 +1370,13 @@ def is_built_as_described():
         twice = [model(src, tgt) for _ in range(2)]
         (twice[0] * torch.randn_like(twice[0])).sum().backward()
         idle = [name for name, p in model.named_parameters() if p.dim() > 1 and (p.grad is None or p.grad.abs().max() < 1e-6)]
-        return counts, by_heads, [logits.detach() for logits in twice], len(idle)
+        tables = [module.weight.grad for module in model.modules() if isinstance(module, nn.Embedding)]
+        taught = sum(table.abs().amax(1) > 1e-6 for table in tables if table is not None)
+        deaf = [bool(tables) and not (taught[words].all() if torch.is_tensor(taught) else taught) for words in (src, tgt)]
+        return counts, by_heads, [logits.detach() for logits in twice], len(idle), deaf
 
-    counts, by_heads, twice, idle = probe(run, n_tokens, d, torch.randint(1, 100, (3, 5)), torch.randint(1, 100, (3, 6)))
+    src, tgt = torch.randint(1, 50, (3, 5)), torch.randint(50, 100, (3, 6))
+    counts, by_heads, twice, idle, deaf = probe(run, n_tokens, d, src, tgt)
     encoder_layer = 12 * d**2 + 13 * d  # attention 4 d^2 + 4 d, feed-forward 8 d^2 + 5 d, two norms of 2 d
     decoder_layer = 16 * d**2 + 19 * d  # another attention and another norm
     more = {counts[1] - counts[0], counts[2] - counts[1]}
@@ -1389,6 +1393,9 @@ def is_built_as_described():
         fail("With the same weights, one head and four heads give the same logits: n_heads is not used.")
     if idle:
         fail("Some weights have no influence on the logits.")
+    for who, nothing in zip(("source", "target"), deaf, strict=True):
+        if nothing:
+            fail(f"No gradient reaches the embeddings of the {who}'s tokens: they cannot learn.")
 
 
 def plain_tables(n_tokens=9, longest=12):

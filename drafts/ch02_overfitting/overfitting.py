@@ -356,7 +356,8 @@ print(f"after 24 steps: {fixed[-1]:.2f} (fixed), {slowing[-1]:.2f} (slowing down
 
 # %% nbgrader={"grade": false, "grade_id": "elastic_net", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def soft_threshold(x: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Moves every entry of x towards zero by the threshold; what is no further than that from zero becomes exactly zero.
+    """Moves every entry of x towards zero by the threshold; what is no further than that from zero
+    becomes exactly zero.
 
     Args:
         x: of any shape; not modified.
@@ -376,7 +377,8 @@ def soft_threshold(x: torch.Tensor, threshold: float) -> torch.Tensor:
 def elastic_net_objective(
     X: torch.Tensor, y: torch.Tensor, w: torch.Tensor, b: torch.Tensor, alpha: float, l1_ratio: float
 ) -> torch.Tensor:
-    """F(w, b): half the mean squared residual plus the penalty, as in the first formula of this section.
+    """F(w, b): half the mean squared residual plus the penalty, as in the first formula of this
+    section.
 
     Args:
         X: (n, p), one sample in each row.
@@ -400,10 +402,12 @@ def elastic_net_objective(
 
 
 def lipschitz_constant(X: torch.Tensor, alpha: float, l1_ratio: float) -> float:
-    """The smallest L for which the gradient of the smooth part f is Lipschitz, to six digits or so in 64 bits.
+    """The smallest L for which the gradient of the smooth part f is Lipschitz, to six digits or so
+    in 64 bits.
 
     Args:
-        X: (n, p), not centred, with at least one column that is not constant; not modified. p may exceed n.
+        X: (n, p), not centred, with at least one column that is not constant; not modified. p may
+            exceed n.
         alpha, l1_ratio: as above.
     """
     ### BEGIN SOLUTION
@@ -417,11 +421,13 @@ def fit_elastic_net(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Minimises the elastic net's objective by ISTA.
 
-    Starts from weights of zero and takes exactly that many steps: down the gradient of f by 1/L with the smallest L, then the
-    soft threshold. No momentum, and no other way of splitting F than the one above: weights are compared after one, two and three steps.
+    Starts from weights of zero and takes exactly that many steps: down the gradient of f by 1/L
+    with the smallest L, then the soft threshold. No momentum, and no other way of splitting F than
+    the one above: weights are compared after one, two and three steps.
 
     Args:
-        X: (n, p), not centred, with at least one column that is not constant; not modified. p may exceed n.
+        X: (n, p), not centred, with at least one column that is not constant; not modified. p may
+            exceed n.
         y: (n,); not modified.
         alpha, l1_ratio: as above.
         steps: 0 or more.
@@ -944,10 +950,12 @@ NORM_LAYERS = (
 
 # %% nbgrader={"grade": false, "grade_id": "adamw", "locked": false, "schema_version": 3, "solution": true, "task": false}
 class DecoupledAdam(torch.optim.Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101), as in torch.optim.AdamW.
+    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101), as in
+    torch.optim.AdamW.
 
     Args:
-        params: parameters, or dicts as described above; what a dict does not set is taken from the other arguments.
+        params: parameters, or dicts as described above; what a dict does not set is taken from the
+            other arguments.
         lr: the learning rate.
         betas: of the running means of the gradient and of its square.
         eps: added to the square root of the corrected mean of squares.
@@ -959,15 +967,18 @@ class DecoupledAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Moves each parameter p one step along p.grad, by the formula of AdamW above, with both bias corrections.
+        """Moves each parameter p one step along p.grad, by the formula of AdamW above, with both
+        bias corrections.
 
-        Each group has its own settings, which may change from step to step: a schedule writes to group["lr"].
-        A parameter whose gradient is None is skipped altogether: neither the parameter nor anything kept for it changes,
-        and t counts only the steps that the parameter itself has taken. A gradient of zeros is a gradient.
+        Each group has its own settings, which may change from step to step: a schedule writes to
+        group["lr"]. A parameter whose gradient is None is skipped altogether: neither the parameter
+        nor anything kept for it changes, and t counts only the steps that the parameter itself has
+        taken. A gradient of zeros is a gradient.
 
-        Parameters are dense, real and of any shape. They are changed in place (what shares their memory sees it) and
-        computed in their own precision; gradients are not modified. All that is needed to continue after
-        state_dict and load_state_dict is kept in self.state or self.param_groups.
+        Parameters are dense, real and of any shape. They are changed in place (what shares their
+        memory sees it) and computed in their own precision; gradients are not modified. All that is
+        needed to continue after state_dict and load_state_dict is kept in self.state or
+        self.param_groups.
         """
         ### BEGIN SOLUTION
         for group in self.param_groups:
@@ -989,18 +1000,19 @@ class DecoupledAdam(torch.optim.Optimizer):
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Sorts the model's parameters into two groups for an optimizer: with weight decay, and without.
+    """Sorts the model's parameters into two groups for an optimizer: with weight decay, and
+    without.
 
-    Not decayed are: all parameters of normalisation layers (instances of NORM_LAYERS), whatever their names and
-    shapes, and all parameters with "bias" in their own name, the part after the last dot: bias, in_proj_bias, bias_hh_l0.
-    All others are decayed, whatever their shapes.
+    Not decayed are: all parameters of normalisation layers (instances of NORM_LAYERS), whatever
+    their names and shapes, and all parameters with "bias" in their own name, the part after the
+    last dot: bias, in_proj_bias, bias_hh_l0. All others are decayed, whatever their shapes.
 
-    Each parameter is listed once, also if it is tied (used in several places). Frozen ones (requires_grad is
-    False) are left out. The model is not modified.
+    Each parameter is listed once, also if it is tied (used in several places). Frozen ones
+    (requires_grad is False) are left out. The model is not modified.
 
     Returns:
-        [{"params": [...], "weight_decay": weight_decay}, {"params": [...], "weight_decay": 0.0}], always both, each list of
-        parameters in the order of model.parameters(); it may be empty.
+        [{"params": [...], "weight_decay": weight_decay}, {"params": [...], "weight_decay": 0.0}],
+        always both, each list of parameters in the order of model.parameters(); it may be empty.
 
     >>> [len(group["params"]) for group in decay_groups(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)), 0.1)]
     [1, 3]
@@ -1622,17 +1634,20 @@ class TorchDropout(nn.Module):
         self.p = p
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Drops elements of x in training mode; in evaluation mode, the result is equal to x bit by bit.
+        """Drops elements of x in training mode; in evaluation mode, the result is equal to x bit by
+        bit.
 
-        In training mode, each element is set to zero with probability p, independently of all others and anew in each call, and
-        is divided by 1 - p otherwise. The gradient goes through the same elements by the same factor. With p = 0, nothing changes; with
-        p = 1, result and gradient are zero.
+        In training mode, each element is set to zero with probability p, independently of all
+        others and anew in each call, and is divided by 1 - p otherwise. The gradient goes through
+        the same elements by the same factor. With p = 0, nothing changes; with p = 1, result and
+        gradient are zero.
 
         Args:
             x: finite numbers of any shape and any floating type; not modified.
 
         Returns:
-            A tensor of the shape and type of x. Random numbers come from torch: torch.manual_seed repeats them.
+            A tensor of the shape and type of x. Random numbers come from torch: torch.manual_seed
+            repeats them.
         """
         ### BEGIN SOLUTION
         if not self.training:
@@ -1656,10 +1671,12 @@ class KerasDropout(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, inputs, training: bool = False):
-        """Drops elements of the inputs if training is true; otherwise the result is equal to them bit by bit.
+        """Drops elements of the inputs if training is true; otherwise the result is equal to them
+        bit by bit.
 
-        What training does is said in TorchDropout.forward, with rate in place of p. It holds for eager calls as well as for compiled
-        ones (tf.function, as used by fit): there, too, the mask is a new one in each call, and the batch may have any size.
+        What training does is said in TorchDropout.forward, with rate in place of p. It holds for
+        eager calls as well as for compiled ones (tf.function, as used by fit): there, too, the mask
+        is a new one in each call, and the batch may have any size.
 
         Args:
             inputs: finite numbers of any shape and of the type that the layer computes in.
@@ -2332,8 +2349,9 @@ for name, snapshot in snapshots.items():
 class EarlyStopping:
     """Says after each epoch whether to stop, and keeps the weights of the best epoch.
 
-    An epoch is an improvement if its value is not NaN and is better than `best_value` by more than `min_delta`,
-    or if there was no improvement before it. Training stops as soon as `patience` epochs in a row were no improvements.
+    An epoch is an improvement if its value is not NaN and is better than `best_value` by more than
+    `min_delta`, or if there was no improvement before it. Training stops as soon as `patience`
+    epochs in a row were no improvements.
 
     Args:
         patience: 0 or more; 0 means the same as 1.
@@ -2341,8 +2359,8 @@ class EarlyStopping:
         mode: "min" if smaller values are better, "max" if larger ones are.
 
     Attributes:
-        best_value, best_epoch, best_weights: of the last improvement, whose epoch counts from 0; all None as long as
-            there was none.
+        best_value, best_epoch, best_weights: of the last improvement, whose epoch counts from 0;
+            all None as long as there was none.
 
     Raises:
         ValueError: when it is made, if the mode is neither of the two.
@@ -2363,8 +2381,9 @@ class EarlyStopping:
 
         Args:
             value: what is monitored, after this epoch; a finite float or NaN.
-            weights: those that gave this value, as a dict of tensors of any type or a list of arrays. They are not modified
-                here. They may change in place later, and `best_weights` must not change with them.
+            weights: those that gave this value, as a dict of tensors of any type or a list of
+                arrays. They are not modified here. They may change in place later, and
+                `best_weights` must not change with them.
 
         Returns:
             True if training is to stop now, otherwise False.
@@ -2386,17 +2405,19 @@ class EarlyStopping:
 
 
 def fit_with_early_stopping(model: nn.Module, train_epoch, validate, stopper: EarlyStopping, max_epochs: int) -> list[float]:
-    """Trains until the stopper says stop or `max_epochs` are over; then the model gets the best epoch's weights.
+    """Trains until the stopper says stop or `max_epochs` are over; then the model gets the best
+    epoch's weights.
 
-    Each epoch calls `train_epoch(model)` once with the model in training mode, then `validate(model)` once with the model in
-    evaluation mode, then the stopper's `update` once with the value from `validate` and the model's `state_dict()`.
+    Each epoch calls `train_epoch(model)` once with the model in training mode, then
+    `validate(model)` once with the model in evaluation mode, then the stopper's `update` once with
+    the value from `validate` and the model's `state_dict()`.
 
     Args:
         model: all of its state is restored, buffers such as those of batch normalisation included.
         train_epoch: trains the model for one epoch, in place, and returns the mean training loss.
         validate: returns the value to monitor; switching gradients off is its own business.
-        stopper: a new EarlyStopping, or any other object with its `update` and its `best_weights` (which may be
-            None in the end: then the model stays as the last epoch left it).
+        stopper: a new EarlyStopping, or any other object with its `update` and its `best_weights`
+            (which may be None in the end: then the model stays as the last epoch left it).
         max_epochs: 1 or more.
 
     Returns:
@@ -2973,12 +2994,14 @@ def stratified_splits(labels: np.ndarray, n_folds: int, seed: int) -> list[tuple
     Args:
         labels: (n,) the class of each sample, integers or strings, in any order; not modified.
         n_folds: from 2 to n. A class may have fewer samples than that.
-        seed: the same seed gives the same folds, another seed other ones. Global random generators are neither used nor changed.
+        seed: the same seed gives the same folds, another seed other ones. Global random generators
+            are neither used nor changed.
 
     Returns:
-        For each fold the pair (train, test) of index arrays. Each sample is in `test` of exactly one fold and in `train` of all others.
-        The sizes of any two test folds differ by one at most, and so do, for each class, the numbers of its samples in them.
-        Which samples of a class meet in a fold is left to chance. The indices may be in any order.
+        For each fold the pair (train, test) of index arrays. Each sample is in `test` of exactly
+        one fold and in `train` of all others. The sizes of any two test folds differ by one at
+        most, and so do, for each class, the numbers of its samples in them. Which samples of a
+        class meet in a fold is left to chance. The indices may be in any order.
     """
     ### BEGIN SOLUTION
     order = np.random.default_rng(seed).permutation(len(labels))
@@ -2992,15 +3015,16 @@ def stratified_splits(labels: np.ndarray, n_folds: int, seed: int) -> list[tuple
 def group_splits(groups: np.ndarray, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cuts samples into folds of similar size that tear no group apart.
 
-    Groups are dealt out from the one with most samples to the one with fewest, each to a fold that has fewest samples so far. Ties may be
-    broken in any way.
+    Groups are dealt out from the one with most samples to the one with fewest, each to a fold that
+    has fewest samples so far. Ties may be broken in any way.
 
     Args:
         groups: (n,) the group of each sample, integers or strings, in any order; not modified.
         n_folds: from 2 to the number of groups.
 
     Returns:
-        For each fold the pair (train, test) of index arrays, as above: each sample is in `test` of exactly one fold and in `train` of all others.
+        For each fold the pair (train, test) of index arrays, as above: each sample is in `test` of
+        exactly one fold and in `train` of all others.
     """
     ### BEGIN SOLUTION
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
@@ -3017,14 +3041,16 @@ def group_splits(groups: np.ndarray, n_folds: int) -> list[tuple[np.ndarray, np.
 def fold_accuracies(steps: list, x: np.ndarray, y: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
     """Fits a procedure to the training samples of each split and measures it on the test samples.
 
-    For each split, new objects are made from all steps. Whatever is fitted, is fitted to training samples and their labels alone; test samples
-    pass through the fitted transformers.
+    For each split, new objects are made from all steps. Whatever is fitted, is fitted to training
+    samples and their labels alone; test samples pass through the fitted transformers.
 
     Args:
-        steps: functions that make the transformers, in the order in which they are applied (there may be none), and last the classifier.
+        steps: functions that make the transformers, in the order in which they are applied (there
+            may be none), and last the classifier.
         x: (n, n_features); not modified.
         y: (n,) labels; not modified.
-        splits: pairs (train, test) of index arrays, of any kind: some samples may be in no test fold or in several, and `train` need not be all the others.
+        splits: pairs (train, test) of index arrays, of any kind: some samples may be in no test
+            fold or in several, and `train` need not be all the others.
 
     Returns:
         For each split the share of test samples, from 0 to 1, whose label is predicted.
@@ -3044,19 +3070,22 @@ def fold_accuracies(steps: list, x: np.ndarray, y: np.ndarray, splits: list[tupl
 
 
 def nested_accuracies(candidates: list[list], x: np.ndarray, y: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], make_splits) -> tuple[list[float], list[int]]:
-    """Measures, for each split, the candidate that cross-validation of the split's training samples chooses.
+    """Measures, for each split, the candidate that cross-validation of the split's training samples
+    chooses.
 
     Args:
         candidates: the procedures to choose from, each a list of steps.
         x, y: as above.
         splits: the outer splits, of any kind.
-        make_splits: called with the labels of some samples, it returns splits of these samples: pairs of indices into these labels.
-            The same labels give the same splits.
+        make_splits: called with the labels of some samples, it returns splits of these samples:
+            pairs of indices into these labels. The same labels give the same splits.
 
     Returns:
-        For each outer split the accuracy, on its test samples, of the chosen candidate after fitting it to all of its training samples; and for each
-        outer split the chosen candidate's index. Chosen is the one whose accuracies in the inner splits have the highest mean, the first of
-        them if there are several (means that differ by rounding errors are equal, and either may be chosen). Test samples of an outer split have no part in the choice.
+        For each outer split the accuracy, on its test samples, of the chosen candidate after
+        fitting it to all of its training samples; and for each outer split the chosen candidate's
+        index. Chosen is the one whose accuracies in the inner splits have the highest mean, the
+        first of them if there are several (means that differ by rounding errors are equal, and
+        either may be chosen). Test samples of an outer split have no part in the choice.
     """
     ### BEGIN SOLUTION
     accuracies, choices = [], []
@@ -3739,7 +3768,8 @@ def shift_images(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) 
 
 
 def rotate_images(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
-    """Rotates each image by its own angle about its centre, counter-clockwise as displayed with row 0 at the top.
+    """Rotates each image by its own angle about its centre, counter-clockwise as displayed with row
+    0 at the top.
 
     Bilinear interpolation; pixels outside the image count as 0, also in the interpolation
     (scipy.ndimage.rotate with reshape=False, order=1, mode="grid-constant").
@@ -3767,7 +3797,8 @@ def mirror_images(images: torch.Tensor, labels: torch.Tensor, mirror: dict[int, 
     Args:
         images: (n, height, width); not modified.
         labels: (n,), int64; not modified.
-        mirror: says for a class which class its mirror image belongs to. If a class is missing, its mirror image belongs to none.
+        mirror: says for a class which class its mirror image belongs to. If a class is missing, its
+            mirror image belongs to none.
 
     Returns:
         The flipped images and their labels, int64.
@@ -3783,7 +3814,8 @@ def mirror_images(images: torch.Tensor, labels: torch.Tensor, mirror: dict[int, 
 
 
 class ImageAugmenter(nn.Module):
-    """Rotates images, shifts them and adds noise, at random and in training mode only. Labels are kept.
+    """Rotates images, shifts them and adds noise, at random and in training mode only. Labels are
+    kept.
 
     Args:
         max_shift: in whole pixels, 0 or more.
@@ -3796,13 +3828,15 @@ class ImageAugmenter(nn.Module):
         self.max_shift, self.max_degrees, self.noise = max_shift, max_degrees, noise
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Returns images of the same shape (n, height, width) and dtype; the argument is not modified.
+        """Returns images of the same shape (n, height, width) and dtype; the argument is not
+        modified.
 
-        In evaluation mode, they are the images as they came. In training mode, each image is first rotated, then
-        shifted, and then gets noise. Drawn independently for each image, and anew in each call, are
-        the angle, uniform between -max_degrees and max_degrees; the shift down and the shift to the right, each uniform
-        on the whole numbers from -max_shift to max_shift, both included; and for each pixel its noise, normal with mean 0.
-        Values may leave the range of the images: nothing is clipped.
+        In evaluation mode, they are the images as they came. In training mode, each image is first
+        rotated, then shifted, and then gets noise. Drawn independently for each image, and anew in
+        each call, are the angle, uniform between -max_degrees and max_degrees; the shift down and
+        the shift to the right, each uniform on the whole numbers from -max_shift to max_shift, both
+        included; and for each pixel its noise, normal with mean 0. Values may leave the range of
+        the images: nothing is clipped.
         """
         ### BEGIN SOLUTION
         if not self.training:
@@ -3816,10 +3850,12 @@ class ImageAugmenter(nn.Module):
 
 
 def mixup(images: torch.Tensor, labels: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Mixes each image with a partner from the same batch (Zhang et al., arXiv:1710.09412), with a weight of its own.
+    """Mixes each image with a partner from the same batch (Zhang et al., arXiv:1710.09412), with a
+    weight of its own.
 
-    Row i of the result is lam[i] * images[i] + (1 - lam[i]) * images[order[i]], where `order` is a random permutation of the
-    batch, each as likely as any other, and lam[i] is drawn from Beta(alpha, alpha), independently for each i.
+    Row i of the result is lam[i] * images[i] + (1 - lam[i]) * images[order[i]], where `order` is a
+    random permutation of the batch, each as likely as any other, and lam[i] is drawn from
+    Beta(alpha, alpha), independently for each i.
 
     Args:
         images: (n, ...) with one or more axes after the first, floating point; not modified.
@@ -3827,7 +3863,8 @@ def mixup(images: torch.Tensor, labels: torch.Tensor, alpha: float) -> tuple[tor
         alpha: 0, which means that every lam[i] is 1, or 0.05 and more.
 
     Returns:
-        The mixed images, the partners' labels (labels[order]) and lam (n,), the first and the last of the images' dtype.
+        The mixed images, the partners' labels (labels[order]) and lam (n,), the first and the last
+        of the images' dtype.
     """
     ### BEGIN SOLUTION
     n = len(images)
@@ -3840,7 +3877,8 @@ def mixup(images: torch.Tensor, labels: torch.Tensor, alpha: float) -> tuple[tor
 
 
 def mixup_loss(logits: torch.Tensor, labels: torch.Tensor, partners: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
-    """Mean over the batch of the cross-entropy against the soft labels lam * onehot(labels) + (1 - lam) * onehot(partners).
+    """Mean over the batch of the cross-entropy against the soft labels lam * onehot(labels) + (1 -
+    lam) * onehot(partners).
 
     Args:
         logits: (n, n_classes), up to 1e30 in size; gradients flow back to them.
@@ -4392,7 +4430,8 @@ def digit_splits() -> list[tuple[np.ndarray, np.ndarray]]:
 def random_features(X: np.ndarray, width: int, seed: int) -> np.ndarray:
     """max(D x, 0) / sqrt(width) for every row x of X.
 
-    D is what `np.random.default_rng(seed).standard_normal((width, d))` draws, so that the same seed gives the same features wherever it is used.
+    D is what `np.random.default_rng(seed).standard_normal((width, d))` draws, so that the same seed
+    gives the same features wherever it is used.
 
     Args:
         X: (n, d), one sample in each row.
@@ -4407,16 +4446,19 @@ def random_features(X: np.ndarray, width: int, seed: int) -> np.ndarray:
 
 
 def minimum_norm(A: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Of all W for which the sum of the squares of A W - Y is smallest, the one with the smallest sum of squares.
+    """Of all W for which the sum of the squares of A W - Y is smallest, the one with the smallest
+    sum of squares.
 
-    Works for any number of rows and columns, and for matrices of any rank but zero. Singular values below 1e-10 times the largest count as zero, and no others.
+    Works for any number of rows and columns, and for matrices of any rank but zero. Singular values
+    below 1e-10 times the largest count as zero, and no others.
 
     Args:
         A: (n, p).
         Y: (n, k).
 
     Returns:
-        W (p, k), as precise as a singular value decomposition of A allows (the normal equations are not).
+        W (p, k), as precise as a singular value decomposition of A allows (the normal equations are
+        not).
 
     >>> minimum_norm(np.array([[1.0, 1.0]]), np.array([[2.0]]))
     array([[1.],
@@ -4459,19 +4501,22 @@ def width_curve(
 ) -> dict[str, list[float]]:
     """Trains on random features of several widths, and measures.
 
-    For each width and each seed: fits W on the features of the training data, by `minimum_norm` if strength is 0, by
-    `ridge_regression` otherwise, and measures three numbers. What is returned are their means over the seeds.
+    For each width and each seed: fits W on the features of the training data, by `minimum_norm` if
+    strength is 0, by `ridge_regression` otherwise, and measures three numbers. What is returned are
+    their means over the seeds.
 
     Args:
-        training: X (n, d) and Y (n, k), where Y has a 1 in the column of the sample's class, 0 elsewhere.
+        training: X (n, d) and Y (n, k), where Y has a 1 in the column of the sample's class, 0
+            elsewhere.
         held_out: likewise, for any number of samples.
         widths: numbers of features.
         strength: of the ridge penalty, or 0.
         seeds: for `random_features`.
 
     Returns:
-        "training_error" and "held_out_error": share of the samples, from 0 to 1, whose largest output is not that of their class;
-        "norm": square root of the sum of the squares of W. Each is a list with one number for each width.
+        "training_error" and "held_out_error": share of the samples, from 0 to 1, whose largest
+        output is not that of their class; "norm": square root of the sum of the squares of W. Each
+        is a list with one number for each width.
     """
     ### BEGIN SOLUTION
     curve = {"training_error": [], "held_out_error": [], "norm": []}
@@ -5020,7 +5065,8 @@ class SharedTrunkNet(nn.Module):
         ### END SOLUTION
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Predictions of shape (batch, n_tasks): column t is what head t makes of the features. The trunk runs only once."""
+        """Predictions of shape (batch, n_tasks): column t is what head t makes of the features. The
+        trunk runs only once."""
         ### BEGIN SOLUTION
         features = self.trunk(x)
         return torch.cat([head(features) for head in self.heads], dim=1)
@@ -5037,8 +5083,8 @@ def masked_task_losses(predictions: torch.Tensor, targets: torch.Tensor) -> torc
     Returns:
         A tensor of shape (n_tasks,). The loss of a task without labels in the batch is exactly 0.
 
-    The gradient with respect to predictions is exactly 0 where the label is missing. Calling backward() on a sum of
-    the losses works in any case, also if the whole batch has no label.
+    The gradient with respect to predictions is exactly 0 where the label is missing. Calling
+    backward() on a sum of the losses works in any case, also if the whole batch has no label.
 
     >>> masked_task_losses(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.0, torch.nan], [1.0, torch.nan]]))
     tensor([2.5000, 0.0000])
@@ -5058,10 +5104,12 @@ def task_gradients(losses: torch.Tensor, parameters: list[torch.Tensor]) -> torc
         parameters: tensors of any shapes.
 
     Returns:
-        A tensor with a row for each task: the gradients with respect to the parameters, in the order given, each
-        flattened (as by reshape(-1)), side by side. A parameter that no loss depends on has zeros.
+        A tensor with a row for each task: the gradients with respect to the parameters, in the
+        order given, each flattened (as by reshape(-1)), side by side. A parameter that no loss
+        depends on has zeros.
 
-    No tensor's .grad is changed. The graph is kept: the losses can be differentiated again afterwards.
+    No tensor's .grad is changed. The graph is kept: the losses can be differentiated again
+    afterwards.
     """
     ### BEGIN SOLUTION
     rows = []
@@ -5075,11 +5123,12 @@ def task_gradients(losses: torch.Tensor, parameters: list[torch.Tensor]) -> torc
 def project_conflicts(gradients: torch.Tensor) -> torch.Tensor:
     """PCGrad (Yu et al., arXiv:2001.06782, algorithm 1), up to the sum at its end.
 
-    Row i of the result starts as row i of the gradients and meets each other row j of the gradients once. Where its dot
-    product with row j, as given, is negative at that moment, its component along row j is removed.
+    Row i of the result starts as row i of the gradients and meets each other row j of the gradients
+    once. Where its dot product with row j, as given, is negative at that moment, its component
+    along row j is removed.
 
-    The order in which row i meets the others is random: all orders are equally likely, anew in each call. It comes from
-    a global generator: Python's, NumPy's or torch's.
+    The order in which row i meets the others is random: all orders are equally likely, anew in each
+    call. It comes from a global generator: Python's, NumPy's or torch's.
 
     Args:
         gradients: shape (n_tasks, n_parameters); not modified. Rows may be zero.
@@ -5100,14 +5149,17 @@ def project_conflicts(gradients: torch.Tensor) -> torch.Tensor:
 
 
 def multitask_backward(model: nn.Module, losses: torch.Tensor, weights: list[float], surgery: bool = False) -> None:
-    """Sets .grad of all parameters of the model's trunk and heads; what was in .grad before is replaced.
+    """Sets .grad of all parameters of the model's trunk and heads; what was in .grad before is
+    replaced.
 
-    Without surgery, they are the gradients of the sum over t of weights[t] * losses[t]. With surgery, so are those of the heads,
-    and the trunk gets the sum of the rows of project_conflicts, applied to the gradients of weights[t] * losses[t]
-    with respect to all parameters of the trunk, laid side by side as one vector.
+    Without surgery, they are the gradients of the sum over t of weights[t] * losses[t]. With
+    surgery, so are those of the heads, and the trunk gets the sum of the rows of project_conflicts,
+    applied to the gradients of weights[t] * losses[t] with respect to all parameters of the trunk,
+    laid side by side as one vector.
 
     Args:
-        model: a module with a trunk and heads like those of SharedTrunkNet, and no other parameters. All of the trunk's require gradients.
+        model: a module with a trunk and heads like those of SharedTrunkNet, and no other
+            parameters. All of the trunk's require gradients.
         losses: shape (n_tasks,), computed with the model.
         weights: a positive number for each task.
         surgery: whether to project.
@@ -5682,9 +5734,10 @@ def mean_log_probabilities(logits: np.ndarray) -> np.ndarray:
     """Logarithm of the average of the probabilities that several classifiers predict.
 
     Args:
-        logits: (M, n, K), floats of 64 bits: the scores of M classifiers (1 or more) for n examples and K classes. The softmax over classes
-            makes them probabilities. Scores are finite but may be large, such as 2000 or -2000: results are finite and right even where
-            a probability is too small for a float.
+        logits: (M, n, K), floats of 64 bits: the scores of M classifiers (1 or more) for n examples
+            and K classes. The softmax over classes makes them probabilities. Scores are finite but
+            may be large, such as 2000 or -2000: results are finite and right even where a
+            probability is too small for a float.
 
     Returns:
         (n, K): log of the mean over the classifiers.
@@ -5702,13 +5755,14 @@ def forecast_variance(predictions: np.ndarray, n_members: int) -> tuple[float, f
     """Variance of an average of n_members members, from the predictions of a few.
 
     Args:
-        predictions: (R, M), both 2 or more: what M members predict at one point after each of R trainings. At least one member varies.
+        predictions: (R, M), both 2 or more: what M members predict at one point after each of R
+            trainings. At least one member varies.
         n_members: how many members the forecast is for, 1 or more; may differ from M.
 
     Returns:
         s2: the mean of the M members' variances.
-        rho: the mean of the covariances of all pairs of different members, divided by s2. Variances and covariances are
-            over the R trainings, with R - 1 in the denominator.
+        rho: the mean of the covariances of all pairs of different members, divided by s2. Variances
+            and covariances are over the R trainings, with R - 1 in the denominator.
         variance: rho * s2 + (1 - rho) / n_members * s2.
 
     >>> forecast_variance(np.array([[1.0, 2.0], [3.0, 2.0], [2.0, 5.0]]), 10)  # variances 1 and 3, covariance 0
@@ -5734,7 +5788,8 @@ def fit_bagged(make_member, X: np.ndarray, y: np.ndarray, n_members: int, rng: n
 
     Returns:
         members: the fitted regressors, in order.
-        oob: (n,), for each row the mean prediction of those members whose sample does not contain it; NaN where there is no such member.
+        oob: (n,), for each row the mean prediction of those members whose sample does not contain
+            it; NaN where there is no such member.
     """
     ### BEGIN SOLUTION
     members, predictions, seen = [], [], []
@@ -5753,13 +5808,15 @@ def boosted_stages(make_member, X: np.ndarray, y: np.ndarray, X_new: np.ndarray,
 
     Args:
         make_member: as given.
-        X, y: (n, p) and (n,), the training data. Every member is fitted to all of its rows. y may hold whole numbers.
+        X, y: (n, p) and (n,), the training data. Every member is fitted to all of its rows. y may
+            hold whole numbers.
         X_new: (k, p), the rows to predict.
         n_members: 0 or more.
         shrinkage: the factor nu of every member, above 0 and at most 1.
 
     Returns:
-        (n_members + 1, k) floats: row t holds the predictions F_t with t members; row 0 is the mean of y.
+        (n_members + 1, k) floats: row t holds the predictions F_t with t members; row 0 is the mean
+        of y.
     """
     ### BEGIN SOLUTION
     fitted = np.full(len(X), y.mean())
