@@ -222,7 +222,7 @@ def test_the_lock_covers_every_dependency() -> None:
 
 def test_notebooks_stay_small() -> None:
     for path in (ROOT / "notebooks").glob("*.ipynb"):
-        assert path.stat().st_size < 4_000_000
+        assert path.stat().st_size < 1_500_000
         notebook = json.loads(path.read_text())
         assert notebook["metadata"]["kernelspec"]["name"] == "python3"
         outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
