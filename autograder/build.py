@@ -7,7 +7,9 @@ executed again only when that has changed.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import os
 import re
 import sys
@@ -22,6 +24,7 @@ from nbformat import NotebookNode
 from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import capture_log
+from PIL import Image
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.checks import SEED_VARIABLE
@@ -242,7 +245,19 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
             env={**os.environ, SEED_VARIABLE: "0"}, cleanup_kc=True
         )
     executed.metadata = nbformat.from_dict({**notebook.metadata, **NOTEBOOK_METADATA})
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = _with_a_palette(output.data["image/png"])
     return executed
+
+
+def _with_a_palette(figure: str) -> str:
+    """The same figure in 256 colours, in a third of the bytes; both in base64."""
+    image = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
+    small = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
 
 
 def exercise_cells(assignment: Assignment) -> dict[str, str]:
