@@ -174,12 +174,18 @@ def forbidden(*names: str) -> Iterator[None]:
     notebook = vars(sys.modules["__main__"])
     with ExitStack() as stack:
         for name in names:
-            function = pkgutil.resolve_name(name)
-            error = Forbidden(f"this exercise asks you to do without {name}")
-            substitute = stack.enter_context(mock.patch(name, side_effect=error))
+            function, substitute = pkgutil.resolve_name(name), _refusal(name)
+            stack.enter_context(mock.patch(name, substitute))
             aliases = {key: substitute for key, value in notebook.items() if value is function}
             stack.enter_context(mock.patch.dict(notebook, aliases))
         yield
+
+
+def _refusal(name: str) -> Callable[..., None]:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise Forbidden(f"this exercise asks you to do without {name}")
+
+    return refuse
 
 
 @contextmanager
