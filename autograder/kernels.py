@@ -95,6 +95,8 @@ def _use_huge_pages() -> None:
     ever. Linux before 6.1, or without free huge pages, says no, and all stays as it is
     (man 2 madvise).
     """
+    if sys.platform != "linux":
+        return
     libc = ctypes.CDLL(None)
     for line in Path("/proc/self/maps").read_text().splitlines():
         addresses, access, _, _, inode, *_ = line.split()
