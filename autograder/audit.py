@@ -4,8 +4,13 @@ Answers lie in tests/answers/CHAPTER/EXERCISE/NAME.py, each the text of one exer
 line of a file says what is right or wrong about it (`# Right: ...`, `# Wrong: ...`), the second
 line of a wrong one names the checks that must reject it (`# Fails: one, another`). A right answer
 has to pass every check under every seed, and in 64 bits, too, where the chapter's header says that
-the exercise allows it; a wrong one has to lose the checks that it names. Each answer is graded in a
-kernel of its own, with the reference solutions to whatever comes before it.
+the exercise allows it; a wrong one has to lose the checks that it names.
+
+Under the first seed, answers are graded as a student's are: in a sandboxed kernel, by the judge, as
+submissions with one answer to each exercise. Under the other seeds, and for mutants, the tests run
+in one process with the answer, as in a learner's own notebook: a tenth of the cost, and a test that
+says one thing there and another here breaks a gate, too. Whatever comes before an exercise there is
+the reference solution.
 
 A chapter passes its gates if all right answers are accepted and all wrong ones rejected, every
 check rejects some wrong answer and an untouched cell, and of the mutants that are not listed as
@@ -17,14 +22,17 @@ tried again with an honest answer's time.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +40,7 @@ import nbformat
 
 from autograder.checks import CheckResult, Outcome
 from autograder.course import Assignment, Course, CourseError, Exercise, grade_id, nbgrader_metadata
-from autograder.grade import Limits, Trial, try_out
+from autograder.grade import Limits, Trial, grade, try_out
 from autograder.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
 from autograder.submission import Submission
 
@@ -147,18 +155,20 @@ def audit(  # noqa: PLR0913  (all but two are options)
     earlier: Audit | None = None,
     on_total: Callable[[int], object] = lambda total: None,
     on_done: Callable[[object], object] = lambda done: None,
+    on_exercise: Callable[[Audit], object] = lambda found: None,
 ) -> Audit:
     """Audits the chapter's exercises that have checks.
 
     Args:
-        limits: for each submission.
+        limits: for each submission; its seed is the first one.
         seeds: how many, from 0, for the answers; mutants meet seed 0.
         mutants: whether to make and try them all.
         sampled: how many to try for each exercise instead, drawn the same each time.
-        jobs: submissions at once.
+        jobs: gradings at once.
         earlier: another audit of the chapter. What it found out about an exercise stands if it
             found no problem, tried no less, and nothing has changed since (see `fingerprint`).
-        on_total, on_done: called with their number, and after each.
+        on_total, on_done: called with the number of gradings, and after each.
+        on_exercise: called whenever an exercise is done, with all that are.
     """
     assignment = course.assignment(chapter)
     exercises = []
@@ -174,17 +184,41 @@ def audit(  # noqa: PLR0913  (all but two are options)
     if earlier is not None and earlier.seeds == seeds:
         for auditor in exercises:
             auditor.take_over(earlier)
-    submissions = [(auditor, planned) for auditor in exercises for planned in auditor.planned]
-    on_total(len(submissions))
+    found: dict[str, ExerciseAudit] = {}
+    finishing = threading.Lock()
 
-    def work(job: tuple[_ExerciseAuditor, _Planned]) -> None:
+    def finish(auditor: _ExerciseAuditor) -> None:
+        with finishing:
+            if auditor.exercise.id not in found and auditor.is_done():
+                found[auditor.exercise.id] = auditor.conclude()
+                on_exercise(result())
+
+    def result() -> Audit:
+        done = [found[a.exercise.id] for a in exercises if a.exercise.id in found]
+        return Audit(chapter, assignment.title, seeds, done)
+
+    def as_submission(row: _Row) -> None:
+        _grade_row(assignment, row, limits)
+        on_done(row)
+        for auditor in row:
+            finish(auditor)
+
+    def in_one_process(job: tuple[_ExerciseAuditor, _Planned]) -> None:
         auditor, planned = job
-        auditor.run(planned, limits)
+        auditor.try_out(planned, limits)
         on_done(planned)
+        finish(auditor)
 
+    rows = _rows(exercises)
+    trials = [(auditor, planned) for auditor in exercises for planned in auditor.planned]
+    trials = [job for job in trials if job[1].trials]
+    on_total(len(rows) + len(trials))
+    for auditor in exercises:
+        finish(auditor)  # what an earlier audit has done
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(work, submissions))
-    return Audit(chapter, assignment.title, seeds, [auditor.conclude() for auditor in exercises])
+        list(pool.map(as_submission, rows))
+        list(pool.map(in_one_process, trials))
+    return result()
 
 
 def read_audit(path: Path) -> Audit:
@@ -251,20 +285,69 @@ Outcomes = list[dict[str, CheckResult]]  # of the checks by name, for each trial
 
 @dataclass
 class _Planned:
-    """One submission to grade, and what came out."""
+    """One text of an exercise's cell to grade, and what came out.
+
+    Attributes:
+        trials: in one process.
+        judged: what the judge says, for an answer.
+    """
 
     text: str
     trials: Sequence[Trial]
     answer: Answer | None = None
     mutant: Mutant | None = None
     limits: dict[str, Any] = field(default_factory=dict)
+    judged: dict[str, CheckResult] | None = None
     outcomes: Outcomes | None = None
     seconds: float = 0.0
     fault: str = ""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it was graded, or could not be."""
+        missing = (self.answer and self.judged is None) or (self.trials and self.outcomes is None)
+        return bool(self.fault) or not missing
+
+
+_Row = dict["_ExerciseAuditor", _Planned]  # the exercises' answers in one submission
+
+
+def _rows(exercises: Sequence[_ExerciseAuditor]) -> list[_Row]:
+    """Submissions with one answer to each exercise; the last have answers to some only."""
+    answers = [[planned for planned in e.planned if planned.answer] for e in exercises]
+    return [
+        {e: planned for e, planned in zip(exercises, row, strict=True) if planned is not None}
+        for row in zip_longest(*answers)
+    ]
+
+
+def _grade_row(assignment: Assignment, row: _Row, limits: Limits) -> None:
+    """Grades one submission; a fault of the grader's own is tried once more."""
+    part = assignment.only(*(auditor.exercise for auditor in row))
+    texts = {grade_id(cell): cell.source for cell in part.source.cells}
+    texts.update({auditor.exercise.id: planned.text for auditor, planned in row.items()})
+    notebook = nbformat.from_dict(part.assigned)
+    for cell in notebook.cells:
+        if nbgrader_metadata(cell).get("solution"):
+            cell.source = texts[grade_id(cell)]
+    submission = Submission("audit", nbformat.writes(notebook).encode())
+    fault = ""
+    for _ in range(2):
+        try:
+            report = grade(part, submission, limits).report
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
+            continue
+        results = {exercise.id: exercise.checks for exercise in report.exercises}
+        for auditor, planned in row.items():
+            planned.judged = {check.name: check for check in results[auditor.exercise.id]}
+        return
+    for planned in row.values():
+        planned.fault = fault
+
 
 class _ExerciseAuditor:
-    """Plans an exercise's submissions, grades them and draws the conclusions."""
+    """Plans an exercise's gradings and draws the conclusions."""
 
     def __init__(self, assignment: Assignment, exercise: Exercise, folder: Path, seeds: int):
         self.part = assignment.only(exercise)
@@ -284,16 +367,16 @@ class _ExerciseAuditor:
         )
         types = [False, True] if exercise.float64 else [False]
         every = [Trial(seed, float64) for float64 in types for seed in range(seeds)]
+        self.trials = every
         self.reference = _Planned(self.solution, [Trial()])
         (blank,) = (c.source for c in self.part.assigned.cells if grade_id(c) == exercise.id)
         self.untouched = _Planned(blank, [Trial()])
         self.planned = [self.untouched]
         reference = Answer("the reference solution", True, frozenset(), self.solution)
         for answer in [reference, *self.answers]:
-            trials = every
-            if not answer.right:  # all checks once; then those that must reject it
-                again = [Trial(t.seed, t.float64, answer.must_fail) for t in every[1:]]
-                trials = [every[0], *again]
+            trials = every[1:]
+            if not answer.right:  # all checks for the judge, then those that must reject it
+                trials = [Trial(t.seed, t.float64, answer.must_fail) for t in trials]
             self.planned.append(_Planned(answer.text, trials, answer))
         self.planned.append(self.reference)
         self.equivalent: set[tuple[str, str, str]] = set()
@@ -330,32 +413,42 @@ class _ExerciseAuditor:
             if wanted is None or (tried is not None and tried.tried == wanted.tried):
                 self.found, self.planned = known, []
 
-    def run(self, planned: _Planned, limits: Limits) -> None:
-        """Grades one of the planned submissions; a fault of the grader's own is tried once more."""
-        cells = {grade_id(cell): cell.source for cell in self.part.source.cells}
-        notebook = nbformat.from_dict(self.part.assigned)
-        for cell in notebook.cells:
-            if nbgrader_metadata(cell).get("solution"):
-                cell.source = cells[grade_id(cell)]
-            if grade_id(cell) == self.exercise.id:
-                cell.source = planned.text
-        submission = Submission("audit", nbformat.writes(notebook).encode())
-        seconds = self.part.notebook_seconds * len(planned.trials)
+    def try_out(self, planned: _Planned, limits: Limits) -> None:
+        """Grades in one process; a fault of the grader's own is tried once more."""
+        part = self._with_solution(planned.text)
+        seconds = part.notebook_seconds * len(planned.trials)
         patient = replace(limits, notebook_seconds=seconds)
+        outcomes: Outcomes | None = None
+        fault = ""
         for chosen in (replace(patient, **planned.limits), patient):
             started = time.monotonic()
             try:
-                results = try_out(self.part, submission, chosen, planned.trials)
+                results = try_out(part, chosen, planned.trials)
             except Exception as error:
-                planned.fault = f"{type(error).__name__}: {error}"
+                fault = f"{type(error).__name__}: {error}"
                 continue
-            test_id = str(self.exercise.test_id)
-            planned.outcomes = [{r.name: r for r in trial[test_id]} for trial in results]
+            outcomes = [{r.name: r for r in trial[str(self.exercise.test_id)]} for trial in results]
             planned.seconds = time.monotonic() - started
-            if planned.mutant is None or not _lost(planned.outcomes[0]):
-                return
-            if _rejected(planned.outcomes[0]):
-                return
+            if planned.mutant is None or not _lost(outcomes[0]) or _rejected(outcomes[0]):
+                break
+        planned.outcomes = outcomes
+        planned.fault = fault if outcomes is None else ""
+
+    def _with_solution(self, text: str) -> Assignment:
+        """The part of the assignment with another solution in the exercise's cell."""
+        part = copy.copy(self.part)
+        cells = [
+            nbformat.from_dict({**cell, "source": text})
+            if grade_id(cell) == self.exercise.id
+            else cell
+            for cell in self.part.source.cells
+        ]
+        part.source = nbformat.NotebookNode({**self.part.source, "cells": cells})
+        return part
+
+    def is_done(self) -> bool:
+        """Whether all that was planned has been graded, or could not be."""
+        return all(planned.is_done for planned in self.planned)
 
     def conclude(self) -> ExerciseAudit:
         """What the outcomes say."""
@@ -372,12 +465,13 @@ class _ExerciseAuditor:
             if number < least:
                 found.problems.append(f"{number} {kind} answers; at least {least} are wanted")
         for planned in self.planned:
-            if planned.outcomes is None:
+            if planned.fault:
                 found.problems.append(f"{_name(planned)} could not be graded: {planned.fault}")
             elif planned.mutant is not None:
-                self._conclude_mutant(planned.mutant, planned.outcomes)
-            elif planned.answer is not None:
-                self._conclude_answer(planned.answer, planned.trials, planned.outcomes, checks)
+                self._conclude_mutant(planned.mutant, planned.outcomes or [])
+            elif planned.answer is not None and planned.judged is not None:
+                outcomes = [planned.judged, *(planned.outcomes or [])]
+                self._conclude_answer(planned.answer, outcomes, checks)
         for result in (self.untouched.outcomes or [{}])[0].values():
             if result.outcome is Outcome.PASSED:
                 found.problems.append(f"{result.name} passes on the untouched cell")
@@ -407,11 +501,10 @@ class _ExerciseAuditor:
     def _conclude_answer(
         self,
         answer: Answer,
-        trials: Sequence[Trial],
         outcomes: Outcomes,
         checks: dict[str, CheckAudit],
     ) -> None:
-        found = self.found
+        found, trials = self.found, self.trials
         problems = []
         for trial, results in zip(trials, outcomes, strict=True):
             where = f"{answer.name}, seed {trial.seed}{', 64 bits' if trial.float64 else ''}"

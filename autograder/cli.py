@@ -172,7 +172,7 @@ def examine_tests(  # noqa: PLR0913  (options)
         int | None, typer.Option(min=1, help="Try so many mutants of each solution, not all.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Under how many seeds.")] = 5,
-    jobs: Annotated[int, typer.Option(min=1, help="Submissions at once.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Gradings at once.")] = os.cpu_count() or 1,
     json_file: Annotated[
         Path | None,
         typer.Option(
@@ -188,6 +188,11 @@ def examine_tests(  # noqa: PLR0913  (options)
         earlier = None
         if json_file is not None and json_file.exists():
             earlier = auditing.read_audit(json_file)
+
+        def write(so_far: auditing.Audit) -> None:
+            if json_file is not None:
+                builder.write_whole(json_file, json.dumps(asdict(so_far), indent=1) + "\n")
+
         with _progress(chapter) as progress:
             found = auditing.audit(
                 course,
@@ -202,9 +207,8 @@ def examine_tests(  # noqa: PLR0913  (options)
                 earlier=earlier,
                 on_total=progress.start,
                 on_done=progress.advance,
+                on_exercise=write,
             )
-    if json_file is not None:
-        builder.write_whole(json_file, json.dumps(asdict(found), indent=1) + "\n")
     _print_audit(found)
     raise typer.Exit(1 if found.problems else 0)
 

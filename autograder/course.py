@@ -154,17 +154,19 @@ class Assignment:
             if sum(check.points for check in checks) != data["points"]:
                 raise self._error(cell, "has checks whose points do not add up to the cell's")
 
-    def only(self, exercise: Exercise) -> Assignment:
-        """The chapter as far as one exercise needs it: no other tests, nothing that comes later."""
+    def only(self, *exercises: Exercise) -> Assignment:
+        """The chapter as far as these exercises need it: no other tests, nothing behind them."""
         part = copy.copy(self)
         for cached in ("exercises", "assigned", "fingerprint"):
             vars(part).pop(cached, None)
         cells = []
+        tests = {exercise.test_id for exercise in exercises}
         for cell in self.source.cells:
             is_code = cell.cell_type == "code" and not is_demo(cell)
-            if is_code and (grade_id(cell) == exercise.test_id or not _is_graded(cell)):
+            if is_code and (grade_id(cell) in tests or not _is_graded(cell)):
                 cells.append(cell)
-            if grade_id(cell) == exercise.test_id:
+            tests.discard(grade_id(cell))
+            if not tests:
                 break
         part.source = nbformat.from_dict({**self.source, "cells": cells})
         return part

@@ -91,7 +91,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Trial:
-    """One execution of the test cells.
+    """One execution of the test cells; submissions get just one, with all that is the default here.
 
     Attributes:
         seed: that the checks draw their random numbers from.
@@ -163,17 +163,16 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     return Graded(report, notebook, late=run.late or Outcome.TIMED_OUT in outcomes)
 
 
-def try_out(
-    assignment: Assignment, submission: Submission, limits: Limits, trials: Sequence[Trial]
-) -> list[Results]:
-    """Runs a submission's own cells once, and its test cells once for each trial.
+def try_out(assignment: Assignment, limits: Limits, trials: Sequence[Trial]) -> list[Results]:
+    """Runs an assignment's test cells beside its own solutions, once for each trial.
+
+    All of it happens in one process, without kernel and proxies, as in a learner's own notebook.
+    That takes a tenth of a submission's time, and is for solutions that need not be distrusted.
 
     Raises:
-        Rejected: if the submission is no notebook of this assignment.
         Exception: whatever is the grader's own fault.
     """
-    notebook, _ = repair(assignment, parse(submission, assignment))
-    run = _Run(assignment, notebook, limits, trials)
+    run = _Run(assignment, assignment.source, limits, trials, one_process=True)
     asyncio.run(run.execute())
     return run.results
 
@@ -225,6 +224,7 @@ class _Run:
     """Runs a notebook's code cells in place, and its test cells in the judge.
 
     Attributes:
+        one_process: whether the judge runs the solutions, too, and there is no kernel.
         results: of each trial.
         notes: what happened to cells that were stopped, by index.
     """
@@ -235,9 +235,11 @@ class _Run:
         notebook: NotebookNode,
         limits: Limits,
         trials: Sequence[Trial],
+        one_process: bool = False,
     ):
         self.assignment = assignment
         self.notebook = notebook
+        self.one_process = one_process
         self.limits = limits = replace(
             limits,
             cell_seconds=limits.cell_seconds or assignment.cell_seconds,
@@ -269,6 +271,8 @@ class _Run:
                     for trial, results in zip(self.trials, self.results, strict=True):
                         results[str(grade_id(cell))] = await self._test(index, cell, calls, trial)
                     await calls.finish()
+                elif self.one_process:
+                    continue
                 elif self.left <= 0:
                     self._give_up(index, "not run: the time was used up")
                 else:
@@ -336,11 +340,12 @@ class _Run:
         results = {spec.name: _not_run(spec) for spec in exercise.checks if spec not in wanted}
         while self.left > 0:
             self.judge = self.judge or await _JudgeProcess.start(self)
-            hung = await self.judge.run(test_id, calls, results, trial)
-            if hung is None:
+            ended = await self.judge.run(test_id, calls, results, trial)
+            if ended is None:
                 break
-            spec = next(spec for spec in exercise.checks if spec.name == hung)
-            results.setdefault(hung, _not_run(spec))
+            name, outcome = ended
+            spec = next(spec for spec in exercise.checks if spec.name == name)
+            results.setdefault(name, _not_run(spec, outcome))
             self._drop_judge()  # another one goes on with the next check
             if trial.until_failure:
                 break
@@ -351,11 +356,9 @@ class _Run:
         return [clean_result(results.get(spec.name) or _not_run(spec)) for spec in wanted]
 
 
-def _not_run(spec: CheckSpec) -> CheckResult:
+def _not_run(spec: CheckSpec, outcome: Outcome = Outcome.TIMED_OUT) -> CheckResult:
     """The result of a check that did not come to its end."""
-    return CheckResult(
-        spec.name, spec.title, spec.hidden, Outcome.TIMED_OUT, 0, spec.points, "", spec.hint
-    )
+    return CheckResult(spec.name, spec.title, spec.hidden, outcome, 0, spec.points, "", spec.hint)
 
 
 class _Calls:
@@ -462,7 +465,8 @@ class _JudgeProcess:
             )
         judge = cls(run, process, folder)
         judge.reader, judge.writer = await asyncio.open_unix_connection(sock=ours)
-        judge.write(json.dumps(_student_names(run.assignment)).encode())
+        names = [] if run.one_process else _student_names(run.assignment)
+        judge.write(json.dumps({"names": names, "one_process": run.one_process}).encode())
         return judge
 
     reader: asyncio.StreamReader
@@ -474,17 +478,21 @@ class _JudgeProcess:
 
     async def run(
         self, test_id: str, calls: _Calls, results: dict[str, CheckResult], trial: Trial
-    ) -> str | None:
+    ) -> tuple[str, Outcome] | None:
         """Runs the cells that the judge needs, up to a test cell, and adds its checks' results.
 
         Returns:
-            The check that hangs, or at which the trial ends: this judge is then of no more use.
+            The check that hangs, kills the judge or ends the trial, with the outcome if it has no
+            result: this judge is then of no more use.
         """
         cells = self.run_of.assignment.source.cells
         (last,) = (index for index, cell in enumerate(cells) if grade_id(cell) == test_id)
         for cell in [*cells[self.position : last], cells[last]]:
             data = nbgrader_metadata(cell)
-            if cell.cell_type != "code" or data.get("solution") or is_demo(cell):
+            answer = bool(data.get("solution"))
+            if cell.cell_type != "code" or is_demo(cell):
+                continue
+            if answer and not self.run_of.one_process:
                 continue
             identifier = str(data["grade_id"])
             test = bool(data.get("grade"))
@@ -494,6 +502,7 @@ class _JudgeProcess:
                 "id": identifier,
                 "source": cell.source,
                 "test": test,
+                "answer": answer,
                 "known": [asdict(result) for result in results.values()],
                 "seed": trial.seed,
                 "float64": trial.float64,
@@ -506,8 +515,8 @@ class _JudgeProcess:
 
     async def _converse(
         self, identifier: str, calls: _Calls, results: dict[str, CheckResult], trial: Trial
-    ) -> str | None:
-        """Answers the judge until the cell is done; the check that hangs, or ends the trial."""
+    ) -> tuple[str, Outcome] | None:
+        """Answers the judge until the cell is done; as `run`, the check at which it is not."""
         check, interrupted = "", False
         calls.begin_check()
         while True:
@@ -519,12 +528,15 @@ class _JudgeProcess:
                 if not check:
                     raise JudgeError(f"{identifier}: the judge hangs outside any check") from None
                 if interrupted:
-                    return check
+                    return check, Outcome.TIMED_OUT
                 interrupted = True
                 self.process.send_signal(signal.SIGINT)  # ends the check that runs
                 continue
             except (OSError, EOFError):
-                raise JudgeError(f"{identifier}: the judge died") from None
+                if not check or not self.run_of.one_process:
+                    raise JudgeError(f"{identifier}: the judge died") from None
+                memory = self.process.wait(GRACE_SECONDS) == MEMORY_EXCEEDED
+                return check, Outcome.OUT_OF_MEMORY if memory else Outcome.KERNEL_DIED
             interrupted = False
             kind, payload = message[:1], message[1:]
             if kind == judging.CHECK:
@@ -536,7 +548,7 @@ class _JudgeProcess:
                 result = CheckResult.from_dict(json.loads(payload))
                 results[result.name] = result
                 if trial.until_failure and result.outcome is not Outcome.PASSED:
-                    return result.name
+                    return result.name, result.outcome
             elif kind == judging.DONE:
                 return None
             else:

@@ -63,6 +63,7 @@ PRELOADED = (
     "torch.utils.flop_counter",
     "tensorflow",
     "keras",
+    "transformers.models.bert.modeling_bert",
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
     "transformers.models.starcoder2.modeling_starcoder2",
