@@ -1310,7 +1310,22 @@ def encoder_reads_both_ways():
             fail("decode was given another memory for one position, and the logits did not notice everywhere.")
 
 
-@check(points=1, hint="Positions belong to the source and to the target: row t of sinusoidal_positions to token t.")
+def without_embeddings(src, tgt):
+    """Memory, and logits for it and for another memory, of a model whose tokens all have the embedding zero."""
+    def run(src, tgt, sizes):
+        model = with_large_weights(Seq2SeqTransformer(**sizes))
+        with torch.no_grad():
+            for module in model.modules():
+                for p in module.parameters(recurse=False):
+                    if p.dim() == 2 and len(p) == sizes["n_tokens"] and not isinstance(module, nn.Linear):
+                        p.zero_()
+            memory = model.encode(src)
+            return memory, model.decode(tgt, memory, src), model.decode(tgt, torch.randn_like(memory), src)
+
+    return probe(run, src, tgt, dict(n_tokens=11, d_model=16, n_heads=4, n_layers=2, pad=0))
+
+
+@check(points=1, hint="Positions belong to the source and to the target: row t of sinusoidal_positions is added to token t.")
 def knows_the_order():
     """Exchanging two source tokens, or two earlier target tokens, changes the logits."""
     for n_layers in (1, 2):
@@ -1323,6 +1338,13 @@ def knows_the_order():
         # With one layer and a causal mask, nothing but positions tells the last token in which order the others came.
         if largest(logits[:, -1] - by_tgt[:, -1]) < ANOTHER:
             fail("Two earlier tokens of the target were exchanged, and the last logits stayed the same.")
+    memory, logits, by_memory = without_embeddings(src, tgt)
+    sides = [("source", memory)]
+    if largest(logits - by_memory) > ANOTHER:  # else the output layer shares the embeddings
+        sides.append(("target", logits))
+    for side, found in sides:
+        if (found[:, 1:] - found[:, :-1]).abs().amax((0, 2)).min() < ANOTHER:
+            fail(f"When all embeddings are zero, the model cannot tell positions of the {side} apart. Positions are added to the embeddings.")
 
 
 @check(points=1, hint="Both the encoder's self-attention and the decoder's cross-attention need the mask src == self.pad; True means: may not look.")
@@ -5710,6 +5732,26 @@ def loses_log_two_when_guessing():
     assert math.isclose(found, math.log(2), rel_tol=1e-5), f"the generator's loss is {found:.4f} instead of log 2 = 0.6931"
 
 
+@check(points=1, hint="Two halves, each with a tape of its own: the discriminator's loss first, then the generator's. optimizer.apply(gradients, variables) takes the step.")
+def a_step_moves_both_networks():
+    """A step returns the two losses and changes the variables of both networks."""
+    def run(images):
+        generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Reshape((2, 2, 1))])
+        discriminator = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
+        before = [network.get_weights() for network in (generator, discriminator)]
+        losses = gan_step(generator, discriminator, keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), tf.constant(images), 3)
+        after = [network.get_weights() for network in (generator, discriminator)]
+        moved = [all(not np.array_equal(a, b) for a, b in zip(*pair, strict=True)) for pair in zip(before, after, strict=True)]
+        return [np.array(loss) for loss in losses], moved
+
+    losses, moved = probe(run, np.random.uniform(0, 1, (5, 2, 2, 1)).astype("float32"))
+    assert len(losses) == 2, f"{len(losses)} losses instead of two, (L_D, L_G)"
+    for name, loss in zip(("L_D", "L_G"), losses, strict=True):
+        assert loss.shape == () and loss > 0, f"{name} is {loss} instead of a single positive number"
+    for name, has_moved in zip(("generator", "discriminator"), moved, strict=True):
+        assert has_moved, f"after a step with learning rate 0.1, some weights of the {name} are as they were"
+
+
 ### BEGIN HIDDEN TESTS
 from functools import cache
 
@@ -6061,7 +6103,7 @@ def discriminator_takes_its_step():
         fail("The discriminator's optimizer should be used once in each step.")
 
 
-@check(points=2, hint="The second half: new tape, loss through the updated discriminator, gradient for the generator's trainable variables, the generator's optimizer.")
+@check(points=1, hint="The second half: new tape, loss through the updated discriminator, gradient for the generator's trainable variables, the generator's optimizer.")
 def generator_takes_its_step():
     """The second half moves the generator down the gradient of its loss through the updated discriminator, and nothing else."""
     for rates in ((0.5, 0.0), (0.5, 4.0)):

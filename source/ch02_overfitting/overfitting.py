@@ -5199,11 +5199,10 @@ def multitask_backward(
     ### BEGIN SOLUTION
     weighted = losses * torch.tensor(weights)
     parameters = list(model.trunk.parameters())
+    model.zero_grad()
+    weighted.sum().backward(retain_graph=surgery)
     if surgery:
         direction = project_conflicts(task_gradients(weighted, parameters)).sum(0)
-    model.zero_grad()
-    weighted.sum().backward()
-    if surgery:
         for p, piece in zip(parameters, direction.split([p.numel() for p in parameters]), strict=True):
             p.grad = piece.view_as(p)
     ### END SOLUTION
@@ -5253,14 +5252,47 @@ def projects_a_small_conflict():
     assert torch.allclose(probe(run, agreeing), agreeing), "(2, 0) and (3, 3) are not in conflict, but they change"
 
 
-### BEGIN HIDDEN TESTS
-from itertools import permutations
-
-
 def is_near(found, truth, tolerance=1e-4):
     """Whether two arrays agree in shape and, up to a share of the largest entry, in their numbers."""
     found, truth = np.asarray(found, "float64"), np.asarray(truth, "float64")
     return found.shape == truth.shape and bool(np.all(np.abs(found - truth) <= tolerance * (1e-3 + np.abs(truth).max(initial=0))))
+
+
+@check(points=1, hint="One call of torch.autograd.grad for each task, with retain_graph=True, also for the last.")
+def separates_the_gradients():
+    """The gradient of each task is a row, and neither .grad nor the graph suffers."""
+    def run(matrix, vector, factors, others):
+        matrix, vector = (p.clone().requires_grad_() for p in (matrix, vector))
+        unused = torch.ones(2, 1, requires_grad=True)
+        matrix.grad = torch.full_like(matrix, 7.0)
+        losses = torch.stack([(a * matrix**2).sum() + (b * vector**3).sum() for a, b in zip(factors, others, strict=True)])
+        rows = task_gradients(losses, [vector, unused, matrix]).detach()
+        untouched = vector.grad is None and unused.grad is None and matrix.grad is not None and bool((matrix.grad == 7).all())
+        try:
+            again = torch.autograd.grad(losses.sum(), vector)[0]
+        except RuntimeError:
+            again = None
+        return rows, untouched, again is not None
+
+    for n_tasks in (3, 1):
+        matrix, vector = torch.randn(2, 3), torch.randn(4)
+        factors, others = torch.randn(n_tasks, 2, 3), torch.randn(n_tasks, 4)
+        rows, untouched, kept = probe(run, matrix, vector, factors, others)
+        truth = torch.cat([3 * others * vector**2, torch.zeros(n_tasks, 2), (2 * factors * matrix).flatten(1)], 1)
+        if rows.shape != truth.shape:
+            fail("There should be one row for each task, with an entry for each entry of each parameter.")
+        if n_tasks > 1 and is_near(rows, truth.sum(0).expand(3, -1)):
+            fail("Each row is the gradient of the sum of all losses.")
+        if not is_near(rows, truth):
+            fail("A row is not the gradient of its task's loss, flattened in the order of the parameters.")
+        if not untouched:
+            fail("The .grad of a parameter has changed.")
+        if not kept:
+            fail("The losses cannot be differentiated again: the graph is gone.")
+
+
+### BEGIN HIDDEN TESTS
+from itertools import permutations
 
 
 @check(points=1, hint="Run the trunk once, keep its output, and give it to each head. The trunk is the module that was given.")
@@ -5331,39 +5363,6 @@ def missing_labels_contribute_nothing():
                 fail("A loss is not the mean squared error over the samples that have the label.")
             if not is_near(slopes[chosen, t], weights[t] * 2 * (p - y) / len(p)):
                 fail("The gradient of a loss is not that of the mean squared error over the samples that have the label.")
-
-
-@check(points=1, hint="One call of torch.autograd.grad for each task, with retain_graph=True, also for the last.")
-def separates_the_gradients():
-    """The gradient of each task is a row, and neither .grad nor the graph suffers."""
-    def run(matrix, vector, factors, others):
-        matrix, vector = (p.clone().requires_grad_() for p in (matrix, vector))
-        unused = torch.ones(2, 1, requires_grad=True)
-        matrix.grad = torch.full_like(matrix, 7.0)
-        losses = torch.stack([(a * matrix**2).sum() + (b * vector**3).sum() for a, b in zip(factors, others, strict=True)])
-        rows = task_gradients(losses, [vector, unused, matrix]).detach()
-        untouched = vector.grad is None and unused.grad is None and matrix.grad is not None and bool((matrix.grad == 7).all())
-        try:
-            again = torch.autograd.grad(losses.sum(), vector)[0]
-        except RuntimeError:
-            again = None
-        return rows, untouched, again is not None
-
-    for n_tasks in (3, 1):
-        matrix, vector = torch.randn(2, 3), torch.randn(4)
-        factors, others = torch.randn(n_tasks, 2, 3), torch.randn(n_tasks, 4)
-        rows, untouched, kept = probe(run, matrix, vector, factors, others)
-        truth = torch.cat([3 * others * vector**2, torch.zeros(n_tasks, 2), (2 * factors * matrix).flatten(1)], 1)
-        if rows.shape != truth.shape:
-            fail("There should be one row for each task, with an entry for each entry of each parameter.")
-        if n_tasks > 1 and is_near(rows, truth.sum(0).expand(3, -1)):
-            fail("Each row is the gradient of the sum of all losses.")
-        if not is_near(rows, truth):
-            fail("A row is not the gradient of its task's loss, flattened in the order of the parameters.")
-        if not untouched:
-            fail("The .grad of a parameter has changed.")
-        if not kept:
-            fail("The losses cannot be differentiated again: the graph is gone.")
 
 
 def projected_by_student(batches):
