@@ -144,6 +144,7 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
         if not _is_test(cell) and (nbgrader_metadata(cell).get("solution") or not grade_id(cell)):
             left -= clean_cell(cell, left)
     report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in run.notes.items()]
+    visible = {cell.id: cell.source for cell in make_solved(assignment).cells}
     for exercise in assignment.exercises:
         if exercise.test_id is None:
             untouched = is_untouched(assignment, notebook, exercise.id)
@@ -151,7 +152,7 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
         else:
             checks = results[exercise.test_id]
             score = float(sum(check.points for check in checks))
-            _show(exercise, checks, notebook, assignment)
+            _show(exercise, checks, notebook, visible[exercise.test_id])
         report.exercises.append(
             ExerciseResult(exercise.id, exercise.title, score, exercise.points, checks)
         )
@@ -178,12 +179,11 @@ def try_out(assignment: Assignment, limits: Limits, trials: Sequence[Trial]) -> 
 
 
 def _show(
-    exercise: Exercise, results: list[CheckResult], notebook: NotebookNode, assignment: Assignment
+    exercise: Exercise, results: list[CheckResult], notebook: NotebookNode, visible: str
 ) -> None:
     """Puts the visible part of the test cell and the table of checks into the notebook."""
     (cell,) = (cell for cell in notebook.cells if grade_id(cell) == exercise.test_id)
-    (visible,) = (c for c in make_solved(assignment).cells if c.id == exercise.test_id)
-    cell.source = visible.source
+    cell.source = visible
     table = Checks(points=exercise.points)
     table.results = results
     score = table.total()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import nbformat
 import pytest
 from sample_class import CHAPTER, ROOT
 from typer.testing import CliRunner
@@ -20,7 +20,6 @@ from autograder.checks import Outcome
 from autograder.cli import app
 from autograder.course import Assignment, Course, CourseError
 from autograder.grade import Limits, Trial
-from autograder.submission import Submission
 
 TINY = "ch99_tiny"
 SOURCE = """\
@@ -248,6 +247,7 @@ def test_what_was_stopped_or_not_written_is_not_called_rejected(tmp_path: Path) 
         "scale: wrong_typo: its cell does not run",
         "scale: accepted: wrong_unwritten, seed 0: divides_by_the_root not attempted",
         "scale: accepted: wrong_death, seed 0: divides_by_the_root kernel died",
+        "scale: accepted: wrong_death, seed 1: divides_by_the_root kernel died",
     ):
         assert complaint in found.problems
 
@@ -272,17 +272,22 @@ def test_a_fault_of_the_graders_own_is_tried_again_and_then_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course = make_course(tmp_path)
-    faults = iter([True, False] + 99 * [True])
+    for name in ("grade", "try_out"):
+        faults = iter([True, False] + 99 * [True])
 
-    def try_out(*args: object) -> object:
-        if next(faults):
-            raise OSError("no space left")
-        return grading.try_out(*args)
+        def breaks(*args: object, name: str = name, faults: Iterator[bool] = faults) -> object:
+            if next(faults):
+                raise OSError("no space left")
+            return getattr(grading, name)(*args)
 
-    monkeypatch.setattr(auditing, "try_out", try_out)
+        monkeypatch.setattr(auditing, name, breaks)
     found = audit(course, TINY, limits=Limits(), seeds=1)
-    assert "scale: right_loop could not be graded: OSError: no space left" in found.problems
-    assert not any("the exercise's own cell" in problem for problem in found.problems[:1])
+    complaint = "{} could not be graded: OSError: no space left"
+    assert f"scale: {complaint.format('right_loop')}" in found.problems
+    for first in ("the reference solution", "the exercise's own cell"):
+        assert sum(complaint.format(first) in problem for problem in found.problems) == (
+            first == "the exercise's own cell"  # the untouched one was well, its solution was not
+        )
 
 
 def test_the_fingerprint_notices_every_kind_of_change(tmp_path: Path) -> None:
@@ -335,22 +340,69 @@ def test_only_what_has_changed_is_audited_again(tmp_path: Path) -> None:
         auditing.read_audit(file)
 
 
-def test_only_what_a_trial_asks_for_is_run(course: Course, tmp_path: Path) -> None:
+def test_only_what_a_trial_asks_for_is_run(tmp_path: Path) -> None:
     chapter = make_course(tmp_path).assignment(TINY)
-    notebook = chapter.assigned
-    next(c for c in notebook.cells if c.id == "scale").source = "def scale(v, w):\n    return 3"
-    submission = Submission("s", nbformat.writes(notebook).encode())
+    cells = chapter.source.cells
+    next(c for c in cells if c.id == "scale").source = "def scale(v, w):\n    return 3"
     one = Trial(checks=frozenset({"divides_by_the_root"}))
     everything, only, first = (
         {r.name: r.outcome for r in trial["test_scale"]}
-        for trial in grading.try_out(
-            chapter, submission, Limits(), [Trial(), one, Trial(until_failure=True)]
-        )
+        for trial in grading.try_out(chapter, Limits(), [Trial(), one, Trial(until_failure=True)])
     )
     assert set(everything) == {"keeps_the_length", "divides_by_the_root"}
     assert Outcome.TIMED_OUT not in everything.values()
     assert set(only) == {"divides_by_the_root"}
     assert first["divides_by_the_root"] is Outcome.TIMED_OUT  # it was not begun
+
+
+def test_a_test_that_the_judge_and_one_process_disagree_about_is_noticed(tmp_path: Path) -> None:
+    """The judge's list is not the student's: a call cannot change it there, but in one process."""
+    values = """\
+    given = [1.0, -3.0]
+    scale(given, 4)
+    assert given == [1.0, -3.0]"""
+    course = make_course(tmp_path, values)
+    answer = """\
+# Wrong: changes its argument
+# Fails: divides_by_the_root
+def scale(values, width):
+    values[:] = [v / width**0.5 for v in values]
+    return values
+"""
+    write_answer(tmp_path, "wrong_in_place", answer)
+    (exercise,) = run(course).exercises
+    complaints = [p for p in exercise.problems if "wrong_in_place" in p]
+    assert complaints == ["accepted: wrong_in_place, seed 0: divides_by_the_root passed"]
+    assert "wrong_in_place: divides_by_the_root" in exercise.flaky
+
+
+def test_exercises_share_submissions_and_are_reported_one_by_one(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    source = tmp_path / "source" / TINY / "tiny.py"
+    text = source.read_text()
+    exercise = text[text.index("# %%", text.index("import Checks, probe")) :]
+    source.write_text(text + "\n" + exercise.replace("scale", "shift"))
+    answers = tmp_path / "tests" / "answers" / TINY
+    shutil.copytree(answers / "scale", answers / "shift")
+    for path in (answers / "shift").glob("*.py"):
+        path.write_text(path.read_text().replace("scale", "shift"))
+    (answers / "shift" / "right_map.py").unlink()
+    totals: list[int] = []
+    seen: list[list[str]] = []
+    found = audit(
+        course,
+        TINY,
+        limits=Limits(),
+        seeds=1,
+        on_total=totals.append,
+        on_exercise=lambda so_far: seen.append([e.id for e in so_far.exercises]),
+    )
+    # Ten submissions (one answer more to the first exercise) and, in one process, for each
+    # exercise the untouched cell and the solution.
+    assert totals == [10 + 2 * 2]
+    assert seen == [["scale"], ["scale", "shift"]]
+    assert found.problems == ["shift: 2 right answers; at least 3 are wanted"]
+    assert [e.wrong_rejected for e in found.exercises] == [6, 6]
 
 
 def test_a_sample_of_mutants(tmp_path: Path) -> None:

@@ -605,3 +605,25 @@ def test_an_authors_mistake_is_the_graders_fault_and_never_a_mark(tmp_path: Path
     tiny = Tiny(tmp_path, exercise("f", "return 1", "1 / 0\n" + check("one", "assert f()"), 1))
     with pytest.raises(JudgeError, match=r"test_f stopped:(.|\n)*ZeroDivisionError"):
         tiny.grade(tiny.submission(f="def f():\n    return 1"))
+
+
+def test_modules_that_only_the_test_has_imported_come_along(attempt: Try) -> None:
+    """Also those that the probe reaches as attributes of a package, at any depth."""
+    results = attempt(
+        "def f(x):\n    return x",
+        is_missing_there="""\
+import sys
+
+def loaded():
+    return "ctypes.macholib" in sys.modules
+
+assert not probe(loaded)""",
+        comes_along="""\
+import ctypes.macholib.framework
+
+def name(path):
+    return ctypes.macholib.framework.framework_info(path)["name"]
+
+assert probe(name, "P/F.framework/F") == "F.framework/F\"""",
+    )
+    assert_passed(results)

@@ -1313,14 +1313,14 @@ def encoder_reads_both_ways():
 def without_embeddings(src, tgt):
     """Memory, and logits for it and for another memory, of a model whose tokens all have the embedding zero."""
     def run(src, tgt, sizes):
-        model = with_large_weights(Seq2SeqTransformer(**sizes))
+        net = with_large_weights(Seq2SeqTransformer(**sizes))
         with torch.no_grad():
-            for module in model.modules():
+            for module in net.modules():
                 for p in module.parameters(recurse=False):
                     if p.dim() == 2 and len(p) == sizes["n_tokens"] and not isinstance(module, nn.Linear):
                         p.zero_()
-            memory = model.encode(src)
-            return memory, model.decode(tgt, memory, src), model.decode(tgt, torch.randn_like(memory), src)
+            memory = net.encode(src)
+            return memory, net.decode(tgt, memory, src), net.decode(tgt, torch.randn_like(memory), src)
 
     return probe(run, src, tgt, dict(n_tokens=11, d_model=16, n_heads=4, n_layers=2, pad=0))
 

@@ -2629,7 +2629,8 @@ def nan_is_no_improvement():
         values[:2] = np.nan
         return values
 
-    for mode in ("min", "max"):
+    for letters in ("min", "max"):
+        mode = "".join(letters)  # equal to the answer's "min", not the same object
         settings = dict(patience=[2, 3], mode=[mode])
         follows_the_rules(some_cases(80, with_gaps, **settings), "Where some values are NaN")
         follows_the_rules(some_cases(60, late, patience=[3, 4], mode=[mode]), "Where the first values are NaN")
