@@ -454,6 +454,20 @@ def test_the_command_prints_tables_and_fails_when_a_gate_does(
     assert "| 3 of 6 |" in validity.as_markdown([found])
 
 
+def test_the_command_fails_if_an_exercise_could_not_be_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*args: object) -> object:
+        raise OSError("no space left")
+
+    course = make_course(tmp_path)
+    monkeypatch.chdir(course.root)
+    monkeypatch.setattr(auditing, "grade", breaks)
+    result = CliRunner().invoke(app, ["audit", TINY, "--seeds", "2"])
+    assert result.exit_code == 1
+    assert "FAILS: scale: a submission could not be graded" in result.stdout
+
+
 def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(
     course: Course, tmp_path: Path
 ) -> None:
