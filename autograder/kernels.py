@@ -42,6 +42,7 @@ from jupyter_client.connect import channel_socket_types
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
+from threadpoolctl import ThreadpoolController
 
 from autograder import sandbox
 from autograder.remote import CHANNEL_VARIABLE
@@ -115,6 +116,7 @@ class _Server:
         self.connections: dict[int, socket.socket] = {}  # by process id
         self.slots: dict[int, int] = {}  # by process id
         self.selector = selectors.DefaultSelector()
+        self.thread_pools = ThreadpoolController()  # of NumPy, SciPy and scikit-learn
         self.child_ended, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
         sandbox.adopt_orphans()
@@ -202,7 +204,7 @@ class _Server:
                 raise
             os.write(tell, b"ready now\n")
             os.close(tell)
-            _settle(request, work)
+            _settle(request, work, self.thread_pools)
             if channel is None or request["kind"] == "kernel":
                 if channel is not None:
                     os.environ[CHANNEL_VARIABLE] = str(channel.detach())
@@ -282,7 +284,7 @@ def _signal(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def _settle(request: dict[str, Any], work: str) -> None:
+def _settle(request: dict[str, Any], work: str, thread_pools: ThreadpoolController) -> None:
     """Folder, environment, random numbers and threads of a new process."""
     os.environ.clear()
     os.environ.update(request["env"])
@@ -292,7 +294,7 @@ def _settle(request: dict[str, Any], work: str) -> None:
         os.environ.update(HOME=home, TMPDIR=home, IPYTHONDIR=f"{home}/.ipython")
     tempfile.tempdir = None  # look at TMPDIR again
     _reseed()
-    _limit_threads(int(request["env"].get("OMP_NUM_THREADS", "0")))
+    _limit_threads(int(request["env"].get("OMP_NUM_THREADS", "0")), thread_pools)
 
 
 def _reseed() -> None:
@@ -307,7 +309,7 @@ def _reseed() -> None:
     torch.seed()
 
 
-def _limit_threads(number: int) -> None:
+def _limit_threads(number: int, thread_pools: ThreadpoolController) -> None:
     """Gives this kernel its share of the cores; the libraries read the environment too early."""
     if number > 0:
         import tensorflow as tf
@@ -316,6 +318,7 @@ def _limit_threads(number: int) -> None:
         torch.set_num_threads(number)
         tf.config.threading.set_intra_op_parallelism_threads(number)
         tf.config.threading.set_inter_op_parallelism_threads(number)
+        thread_pools.limit(limits=number)
 
 
 def _run_ipykernel(command: list[str]) -> None:

@@ -96,13 +96,14 @@ def test_a_warm_kernel_has_its_imports_folder_and_threads(tmp_path: Path) -> Non
         tmp_path,
         "import sys; print({'torch', 'keras', 'tensorflow'} <= set(sys.modules))",
         "import os; print(os.getcwd())",
-        "import torch; print(torch.get_num_threads())",
+        "import torch, threadpoolctl\n"
+        "print(torch.get_num_threads(), {p['num_threads'] for p in threadpoolctl.threadpool_info()})",
         "print(__name__, 'PRELOADED' in globals())",
         "print(os.getppid())",
     )
     assert modules == "True"
     assert folder == str(tmp_path)
-    assert threads == "1"
+    assert threads == "1 {1}"
     assert main == "__main__ False"
     assert int(ppid) == fork_server().process.pid
 
