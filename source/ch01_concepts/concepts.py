@@ -449,20 +449,20 @@ from functools import cache
 
 
 def random_configs():
-    """Three GPT-2-like, three Llama-like and one StarCoder2-like shape, drawn anew for each seed."""
+    """Two GPT-2-like, two Llama-like and one StarCoder2-like shape, drawn anew for each seed."""
     rng = np.random.default_rng(np.random.randint(2**31))
     configs = []
-    for number in range(7):
+    for number in range(5):
         heads = int(rng.choice([4, 6, 8]))
         width = heads * 2 * int(rng.integers(3, 9))
         sizes = dict(
             vocab_size=int(rng.integers(50, 400)), d_model=width, n_layers=int(rng.integers(1, 4)),
             n_heads=heads, d_ff=int(rng.integers(20, 300)), tied=number % 2 == 0,
         )
-        if number < 3:
+        if number < 2:
             configs.append(DecoderConfig(**sizes, n_kv_heads=heads, n_positions=int(rng.integers(30, 90)), bias=True, gated=False, layer_norm=True))
-        elif number < 6:
-            configs.append(DecoderConfig(**sizes, n_kv_heads=heads if number == 3 else heads // 2, bias=number == 4))
+        elif number < 4:
+            configs.append(DecoderConfig(**sizes, n_kv_heads=heads // (number - 1), bias=number == 3))
         else:  # LayerNorm and a plain feed-forward network, but no biases and no learnt positions
             configs.append(DecoderConfig(**sizes, n_kv_heads=heads // 2, gated=False, layer_norm=True))
     return configs
@@ -547,7 +547,7 @@ def measured_models():
 
 @check(points=2, hint="Biases, norms, positions, tying, grouped-query attention and gating each change the count; heads do not.")
 def counts_like_transformers():
-    """The parameter count agrees with seven models built in Hugging Face Transformers."""
+    """The parameter count agrees with five models built in Hugging Face Transformers."""
     for model in measured_models():
         config = model.config
         compare("The count", config, parameter_count(config), model.parameters)
@@ -558,7 +558,7 @@ def counts_like_transformers():
 
 @check(points=1, hint="A linear layer costs 2 FLOPs per weight and token. Are attention's two products in it, and the output layer?")
 def forward_flops_are_counted():
-    """The forward FLOPs agree with those counted while seven real models run."""
+    """The forward FLOPs agree with those counted while five real models run."""
     for model in measured_models():
         config, tokens = model.config, model.batch * model.length
         compare("The number of FLOPs", config, forward_flops(config, model.batch, model.length), model.forward)
@@ -5116,26 +5116,21 @@ def shuffles_by_seed():
 @check(points=1, hint="The last layer has no activation.")
 def ends_in_logits():
     """The network computes what the list of layers says, and its outputs are logits."""
-    def run(images):
-        return np.asarray(build_cnn()(images))
-
-    outputs = probe(run, np.random.default_rng(0).normal(0, 5, (64, 8, 8, 1)).astype("float32"))
-    if np.allclose(outputs.sum(1), 1, atol=1e-3):
-        fail("Each row of outputs sums to one: there is a softmax in the network.")
-    if outputs.min() >= 0:
-        fail("No output is negative: there is an activation after the last layer.")
-
-    def run_with_random_weights(images):
+    def run(wild, images):
         model = build_cnn()
-        model(images)
+        first = np.asarray(model(wild))
         model.set_weights([np.random.normal(0, 0.3, w.shape) for w in model.get_weights()])
         # A model that was written as a class need not declare a shape.
         declared = list(getattr(model, "input_shape", (None, 8, 8, 1)))
         while_training = np.asarray(model(images, training=True))
-        return model.get_weights(), np.asarray(model(images, training=False)), while_training, len(model.losses), declared[1:]
+        return first, model.get_weights(), np.asarray(model(images, training=False)), while_training, len(model.losses), declared[1:]
 
-    images = np.random.normal(0, 1, (16, 8, 8, 1)).astype("float32")
-    weights, outputs, while_training, penalties, declared = probe(run_with_random_weights, images)
+    wild, images = (np.random.normal(0, spread, (m, 8, 8, 1)).astype("float32") for spread, m in ((5, 64), (1, 16)))
+    first, weights, outputs, while_training, penalties, declared = probe(run, wild, images)
+    if np.allclose(first.sum(1), 1, atol=1e-3):
+        fail("Each row of outputs sums to one: there is a softmax in the network.")
+    if first.min() >= 0:
+        fail("No output is negative: there is an activation after the last layer.")
     if penalties or not np.allclose(outputs, while_training, rtol=1e-4, atol=1e-4):
         fail("While it is trained, the network does something that is not on the list: dropout, noise or a penalty.")
     if declared != [8, 8, 1]:
@@ -5189,14 +5184,17 @@ def digits_without_zero(n):
 
 
 def step_by_step(run, *args):
-    """Runs TensorFlow's functions without compiling them, which pays for a few steps."""
+    """Runs TensorFlow's functions without compiling and optimising them, which pays for a few steps."""
     import tensorflow
 
+    optimise = tensorflow.config.optimizer.set_experimental_options
     tensorflow.config.run_functions_eagerly(True)
+    optimise({"disable_meta_optimizer": True})  # of the data sets' functions: a third of a short fit's time
     try:
         return run(*args)
     finally:
         tensorflow.config.run_functions_eagerly(False)
+        optimise({"disable_meta_optimizer": False})
 
 
 START = np.random.default_rng(5).normal(0, 0.02, (64, 10)).astype("float32"), np.array([-1] + 9 * [0], "float32")
@@ -5316,18 +5314,18 @@ def measures_accuracy():
     def run(weights, images, labels):
         model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
         model.set_weights(weights)
-        return [float(accuracy(model, images, given)) for given in labels], model.get_weights(), model.compiled
+        return float(accuracy(model, images, labels)), model.get_weights(), model.compiled
 
     weights = [np.eye(64, 10, dtype="float32"), np.zeros(10, "float32")]  # the logits are the first ten pixels
     images = np.random.normal(0, 1, (45, 8, 8, 1)).astype("float32")
     *_, second, best = images.reshape(45, 64)[:, :10].argsort(1).T
     right = np.random.default_rng(1).random(45) < 0.3
-    (all_right, some_right), after, compiled = probe(step_by_step, run, weights, images, [best, np.where(right, best, second)])
+    share, after, compiled = probe(step_by_step, run, weights, images, np.where(right, best, second))
     if compiled or not all(np.array_equal(a, b) for a, b in zip(weights, after, strict=True)):
         fail("accuracy() compiled the model or changed its weights; it should only measure.")
-    if all_right > 1.5:
+    if share > 1.5:
         fail("The accuracy is a share from 0 to 1, not a percentage.")
-    if not (math.isclose(all_right, 1, abs_tol=1e-4) and math.isclose(some_right, right.mean(), abs_tol=1e-4)):
+    if not math.isclose(share, right.mean(), abs_tol=1e-4):
         fail("The number is not the share of images whose largest logit belongs to the label passed in.")
 
 
@@ -5810,7 +5808,7 @@ def plans_every_size():
             fail("For some size, the start is smaller than 4.")
         if plan != brute_force_plan(size):
             fail("For some size, a smaller start of at least 4 would do.")
-    sizes, latent, width = [5, 18, 48], 3, 2
+    sizes, latent, width = [5, 48], 3, 2
     found = networks_of_size(sizes, latent, width)
     for size, (images, made), (logits, judged) in zip(sizes, found[::2], found[1::2], strict=True):
         start, doublings = brute_force_plan(size)
@@ -5994,9 +5992,20 @@ def eagerly(run, *args):
     """Runs TensorFlow's functions without compiling them, which pays for a few steps."""
     tf.config.run_functions_eagerly(True)
     try:
-        return run(*args)
+        return run(*args, lambda step: step)
     finally:
         tf.config.run_functions_eagerly(False)
+
+
+def traced(run, *args):
+    """Compiles the step, without what takes longer than all the rest: AutoGraph, if that will do, and optimisation."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        return run(*args, lambda step: tf.function(step, autograph=False))
+    except Exception:  # len(images), say, or an `if` on a tensor
+        return run(*args, tf.function)
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def play(rates, steps=1, m=6, compiled=False):
@@ -6010,7 +6019,7 @@ def play(rates, steps=1, m=6, compiled=False):
         losses and the noise that the generator got; the modes that each network was called in; and how often
         each optimizer was used.
     """
-    def run(weights, images, rates, steps, compiled):
+    def run(weights, images, rates, steps, compiler):
         noise, modes = [], ([], [])
 
         class Listener(keras.layers.Layer):
@@ -6037,7 +6046,7 @@ def play(rates, steps=1, m=6, compiled=False):
             optimizer.build(each.trainable_variables)
         for heard in modes:
             heard.clear()
-        step = tf.function(gan_step) if compiled else gan_step
+        step = compiler(gan_step)
         states, losses, heard = [weights], [], []
         for _ in range(steps):
             noise.clear()
@@ -6048,7 +6057,7 @@ def play(rates, steps=1, m=6, compiled=False):
 
     images = np.random.uniform(0, 1, (m, 2, 2, 1)).astype("float32")
     weights = linear_pair(3)
-    found = probe(run, weights, images, rates, steps, True) if compiled else probe(eagerly, run, weights, images, rates, steps, False)
+    found = probe(traced if compiled else eagerly, run, weights, images, rates, steps)
     if any(len(noise) == 0 for noise in found[2]):
         fail("In a training step, the generator was not asked for images.")
     return images.reshape(m, 4), *found

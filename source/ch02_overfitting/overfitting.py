@@ -1813,7 +1813,7 @@ def compare_masks(run):
     """Independence between calls, and between neighbours along each axis."""
     p, x = 0.3, np.ones((24, 26, 12, 14), "float32")
     agreement = p**2 + (1 - p) ** 2
-    cases = [(p, [x, x]), (p, [x]), (p, [np.ones((16, 4), "float32")] * 300)]
+    cases = [(p, [x, x]), (p, [x]), (p, [np.ones((16, 4), "float32")] * 100)]
     (first, second), (other,), many = probe(run, cases)
     for name, y in [("Two calls of a layer", second), ("Two layers", other)]:
         if not share_is(np.mean((first == 0) == (y == 0)), agreement, x.size):
@@ -1823,7 +1823,7 @@ def compare_masks(run):
         if not share_is(np.mean(even == odd), agreement, even.size):
             fail(f"In an input with four axes (samples, rows, columns, channels), different {name} do not have independent masks.")
     counts = np.array([np.count_nonzero(y) for y in many])
-    if not 0.6 < counts.var(ddof=1) / (64 * p * (1 - p)) < 1.55:
+    if not 0.4 < counts.var(ddof=1) / (64 * p * (1 - p)) < 2:
         fail("How many elements are dropped varies too little or too much from call to call: each element decides for itself.")
     return counts
 
