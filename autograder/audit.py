@@ -10,7 +10,8 @@ Under the first seed, answers are graded as a student's are: in a sandboxed kern
 submissions with one answer to each exercise. Under the other seeds, and for mutants, the tests run
 in one process with the answer, as in a learner's own notebook: a tenth of the cost, and a test that
 says one thing there and another here breaks a gate, too. Whatever comes before an exercise there is
-the reference solution.
+the reference solution. Under the first seed, a wrong answer meets the checks that reach what is
+wrong with it (see `selection`), as a mutant does.
 
 A chapter passes its gates if all right answers are accepted and all wrong ones rejected, every
 check rejects some wrong answer and an untouched cell, and of the mutants that are not listed as
@@ -23,6 +24,7 @@ tried again with an honest answer's time.
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 import re
@@ -42,6 +44,7 @@ from autograder.checks import CheckResult, Outcome
 from autograder.course import Assignment, Course, CourseError, Exercise, grade_id, nbgrader_metadata
 from autograder.grade import Limits, Trial, grade, try_out
 from autograder.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
+from autograder.selection import CheckSelection
 from autograder.submission import Submission
 
 KILLED = 0.95  # share of the mutants
@@ -197,8 +200,10 @@ def audit(  # noqa: PLR0913  (all but two are options)
         done = [found[a.exercise.id] for a in exercises if a.exercise.id in found]
         return Audit(chapter, assignment.title, seeds, done)
 
+    part_of = functools.cache(assignment.only)  # what it works out serves all rows
+
     def as_submission(row: _Row) -> None:
-        _grade_row(assignment, row, limits)
+        _grade_row(part_of(*(auditor.exercise for auditor in row)), row, limits)
         on_done(row)
         for auditor in row:
             finish(auditor)
@@ -216,8 +221,8 @@ def audit(  # noqa: PLR0913  (all but two are options)
     for auditor in exercises:
         finish(auditor)  # what an earlier audit has done
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(as_submission, rows))
-        list(pool.map(in_one_process, trials))
+        for done in pool.map(as_submission, rows), pool.map(in_one_process, trials):
+            list(done)
     return result()
 
 
@@ -270,12 +275,8 @@ def fingerprint(assignment: Assignment, exercise: Exercise, folder: Path) -> str
     material = [f"{exercise.float64} {assignment.cell_seconds} {assignment.check_seconds}"]
     material += [cell.source for cell in part.source.cells]
     here = Path(__file__)
-    files = [
-        *sorted(folder.glob("*.py")),
-        folder / "equivalent.toml",
-        here,
-        here.parent / "mutants.py",
-    ]
+    files = [*sorted(folder.glob("*.py")), folder / "equivalent.toml"]
+    files += [here, *(here.parent / name for name in ("mutants.py", "selection.py"))]
     material += [path.read_text(encoding="utf-8") for path in files if path.exists()]
     return hashlib.sha256("\0".join(material).encode()).hexdigest()[:16]
 
@@ -289,11 +290,13 @@ class _Planned:
 
     Attributes:
         trials: in one process.
+        checks: those that the judge runs, for an answer.
         judged: what the judge says, for an answer.
     """
 
     text: str
     trials: Sequence[Trial]
+    checks: frozenset[str] = frozenset()
     answer: Answer | None = None
     mutant: Mutant | None = None
     limits: dict[str, Any] = field(default_factory=dict)
@@ -321,9 +324,8 @@ def _rows(exercises: Sequence[_ExerciseAuditor]) -> list[_Row]:
     ]
 
 
-def _grade_row(assignment: Assignment, row: _Row, limits: Limits) -> None:
+def _grade_row(part: Assignment, row: _Row, limits: Limits) -> None:
     """Grades one submission; a fault of the grader's own is tried once more."""
-    part = assignment.only(*(auditor.exercise for auditor in row))
     texts = {grade_id(cell): cell.source for cell in part.source.cells}
     texts.update({auditor.exercise.id: planned.text for auditor, planned in row.items()})
     notebook = nbformat.from_dict(part.assigned)
@@ -331,10 +333,11 @@ def _grade_row(assignment: Assignment, row: _Row, limits: Limits) -> None:
         if nbgrader_metadata(cell).get("solution"):
             cell.source = texts[grade_id(cell)]
     submission = Submission("audit", nbformat.writes(notebook).encode())
+    checks = {str(auditor.exercise.test_id): planned.checks for auditor, planned in row.items()}
     fault = ""
     for _ in range(2):
         try:
-            report = grade(part, submission, limits).report
+            report = grade(part, submission, limits, checks).report
         except Exception as error:
             fault = f"{type(error).__name__}: {error}"
             continue
@@ -373,11 +376,16 @@ class _ExerciseAuditor:
         self.untouched = _Planned(blank, [Trial()])
         self.planned = [self.untouched]
         reference = Answer("the reference solution", True, frozenset(), self.solution)
-        for answer in [reference, *self.answers]:
-            trials = every[1:]
-            if not answer.right:  # all checks for the judge, then those that must reject it
-                trials = [Trial(t.seed, t.float64, answer.must_fail) for t in trials]
-            self.planned.append(_Planned(answer.text, trials, answer))
+        answers = [reference, *self.answers]
+        accepted = [answer.text for answer in answers if answer.right]
+        selection = CheckSelection(self.part, exercise, accepted)
+        for answer in answers:
+            trials, judged = every[1:], selection.every
+            if not answer.right:
+                judged = answer.must_fail | selection.reached(answer.text)
+                must_fail = {str(exercise.test_id): answer.must_fail}
+                trials = [Trial(t.seed, t.float64, must_fail) for t in trials]
+            self.planned.append(_Planned(answer.text, trials, judged, answer))
         self.planned.append(self.reference)
         self.equivalent: set[tuple[str, str, str]] = set()
 
@@ -401,8 +409,11 @@ class _ExerciseAuditor:
         self.found.mutants = MutantAudit(len(made), len(listed), len(others))
         tried = [*listed, *others]
         limits = {"cell_seconds": MUTANT_SECONDS, "check_seconds": MUTANT_SECONDS}
-        trial = Trial(until_failure=True)
-        self.planned += [_Planned(m.source, [trial], mutant=m, limits=limits) for m in tried]
+        selection = CheckSelection(self.part, self.exercise, [self.solution])
+        for mutant in tried:
+            reached = {str(self.exercise.test_id): selection.reached(mutant.source)}
+            trial = Trial(checks=reached, until_failure=True)
+            self.planned.append(_Planned(mutant.source, [trial], mutant=mutant, limits=limits))
 
     def take_over(self, earlier: Audit) -> None:
         """Plans nothing if the earlier audit has what is asked for."""
@@ -432,7 +443,8 @@ class _ExerciseAuditor:
             if planned.mutant is None or not _lost(outcomes[0]) or _rejected(outcomes[0]):
                 break
         planned.outcomes = outcomes
-        planned.fault = fault if outcomes is None else ""
+        if outcomes is None:  # a fault of its other gradings stands
+            planned.fault = fault
 
     def _with_solution(self, text: str) -> Assignment:
         """The part of the assignment with another solution in the exercise's cell."""

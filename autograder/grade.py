@@ -21,7 +21,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -97,13 +97,13 @@ class Trial:
         seed: that the checks draw their random numbers from.
         float64: whether torch makes tensors of 64 bits where no type is given, in this trial and
             all that follow.
-        checks: by name; None: all.
+        checks: names, by test cell; None: all.
         until_failure: whether to stop after the first check that does not pass.
     """
 
     seed: int = 0
     float64: bool = False
-    checks: frozenset[str] | None = None
+    checks: Mapping[str, Collection[str]] | None = None
     until_failure: bool = False
 
 
@@ -123,8 +123,16 @@ class JudgeError(Exception):
     """A test cell could not be judged: the grader's or the author's fault, never the student's."""
 
 
-def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Graded:
+def grade(
+    assignment: Assignment,
+    submission: Submission,
+    limits: Limits,
+    checks: Mapping[str, Collection[str]] | None = None,
+) -> Graded:
     """Repairs, executes and scores one submission.
+
+    Args:
+        checks: the names of those to run, by test cell, for the audit; None: all.
 
     Raises:
         Exception: whatever is the grader's own fault; the submission is then not graded.
@@ -136,7 +144,7 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     except Rejected as reason:
         report.status, report.reason = Status.REJECTED, str(reason)
         return Graded(report, None)
-    run = _Run(assignment, notebook, limits, [Trial(limits.seed)])
+    run = _Run(assignment, notebook, limits, [Trial(limits.seed, checks=checks)])
     asyncio.run(run.execute())
     (results,) = run.results
     left = NOTEBOOK_BYTES
@@ -148,20 +156,22 @@ def grade(assignment: Assignment, submission: Submission, limits: Limits) -> Gra
     for exercise in assignment.exercises:
         if exercise.test_id is None:
             untouched = is_untouched(assignment, notebook, exercise.id)
-            score, checks = (0.0 if untouched else None), []
+            score, outcomes = (0.0 if untouched else None), []
         else:
-            checks = results[exercise.test_id]
-            score = float(sum(check.points for check in checks))
-            _show(exercise, checks, notebook, visible[exercise.test_id])
+            outcomes = results[exercise.test_id]
+            score = float(sum(check.points for check in outcomes))
+            _show(exercise, outcomes, notebook, visible[exercise.test_id])
         report.exercises.append(
-            ExerciseResult(exercise.id, exercise.title, score, exercise.points, checks)
+            ExerciseResult(exercise.id, exercise.title, score, exercise.points, outcomes)
         )
     by_checks = [exercise for exercise in report.exercises if not exercise.written]
     report.score = sum(exercise.score or 0.0 for exercise in by_checks)
     report.max_score = sum(exercise.max_score for exercise in by_checks)
     report.seconds = round(time.monotonic() - started, 2)
-    outcomes = {check.outcome for exercise in by_checks for check in exercise.checks}
-    return Graded(report, notebook, late=run.late or Outcome.TIMED_OUT in outcomes)
+    late = run.late or any(
+        check.outcome is Outcome.TIMED_OUT for exercise in by_checks for check in exercise.checks
+    )
+    return Graded(report, notebook, late)
 
 
 def try_out(assignment: Assignment, limits: Limits, trials: Sequence[Trial]) -> list[Results]:
@@ -336,7 +346,8 @@ class _Run:
     ) -> list[CheckResult]:
         (exercise,) = (e for e in self.assignment.exercises if e.test_id == grade_id(cell))
         test_id = str(exercise.test_id)
-        wanted = [s for s in exercise.checks if trial.checks is None or s.name in trial.checks]
+        chosen = None if trial.checks is None else trial.checks.get(test_id, ())
+        wanted = [s for s in exercise.checks if chosen is None or s.name in chosen]
         results = {spec.name: _not_run(spec) for spec in exercise.checks if spec not in wanted}
         while self.left > 0:
             self.judge = self.judge or await _JudgeProcess.start(self)

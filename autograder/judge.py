@@ -14,6 +14,7 @@ CALL asks for one frame in return, whose first letter is an `Answer`.
 from __future__ import annotations
 
 import builtins
+import functools
 import io
 import json
 import linecache
@@ -238,7 +239,10 @@ def _run_cell(identifier: str, source: str, namespace: dict[str, Any]) -> None:
     name = f"<{identifier}>"
     lines = source.splitlines(keepends=True)
     linecache.cache[name] = (len(source), None, lines, name)
-    exec(compile(source, name, "exec"), namespace)
+    exec(_compiled(source, name), namespace)
+
+
+_compiled = functools.cache(functools.partial(compile, mode="exec"))  # trials run a cell again
 
 
 def _checks(namespace: dict[str, Any]) -> Checks:

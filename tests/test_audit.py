@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sample_class import CHAPTER, ROOT
@@ -19,7 +20,7 @@ from autograder.audit import Audit, audit, fingerprint, read_answers
 from autograder.checks import Outcome
 from autograder.cli import app
 from autograder.course import Assignment, Course, CourseError
-from autograder.grade import Limits, Trial
+from autograder.grade import Graded, Limits, Trial
 
 TINY = "ch99_tiny"
 SOURCE = """\
@@ -344,7 +345,7 @@ def test_only_what_a_trial_asks_for_is_run(tmp_path: Path) -> None:
     chapter = make_course(tmp_path).assignment(TINY)
     cells = chapter.source.cells
     next(c for c in cells if c.id == "scale").source = "def scale(v, w):\n    return 3"
-    one = Trial(checks=frozenset({"divides_by_the_root"}))
+    one = Trial(checks={"test_scale": {"divides_by_the_root"}})
     everything, only, first = (
         {r.name: r.outcome for r in trial["test_scale"]}
         for trial in grading.try_out(chapter, Limits(), [Trial(), one, Trial(until_failure=True)])
@@ -454,7 +455,7 @@ def test_the_command_prints_tables_and_fails_when_a_gate_does(
     assert "| 3 of 6 |" in validity.as_markdown([found])
 
 
-def test_the_command_fails_if_an_exercise_could_not_be_finished(
+def test_a_fault_is_named_although_the_answers_other_gradings_went_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(*args: object) -> object:
@@ -465,7 +466,49 @@ def test_the_command_fails_if_an_exercise_could_not_be_finished(
     monkeypatch.setattr(auditing, "grade", breaks)
     result = CliRunner().invoke(app, ["audit", TINY, "--seeds", "2"])
     assert result.exit_code == 1
-    assert "FAILS: scale: a submission could not be graded" in result.stdout
+    assert "FAILS: scale: wrong_width could not be graded: OSError: no space left" in result.stdout
+
+
+def test_a_wrong_answer_meets_only_the_checks_that_reach_what_is_wrong_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checks of `shift`, added to those of `scale`, pass whatever is wrong with `scale`."""
+    course = make_course(tmp_path)
+    source = tmp_path / "source" / TINY / "tiny.py"
+    shift = "def shift(value):\n    return value + 1\n"
+    check = """\
+@check(points=1, hint="Which way?")
+def adds_one():
+    'One is added.'
+    assert shift(1) == 2
+
+### BEGIN HIDDEN TESTS
+"""
+    text = source.read_text().replace('"points": 2', '"points": 3').replace("points=2", "points=3")
+    marked = (
+        shift.replace("    return", "    ### BEGIN SOLUTION\n    return") + "    ### END SOLUTION\n"
+    )
+    begin = '# %% nbgrader={"grade": true'
+    text = text.replace(begin, f"{marked}\n{begin}")
+    source.write_text(text.replace("### BEGIN HIDDEN TESTS\n", check))
+    for path in (tmp_path / "tests" / "answers" / TINY / "scale").glob("*.py"):
+        path.write_text(f"{path.read_text()}\n{shift}")
+    wrong = "# Wrong: the other way\n# Fails: adds_one\n"
+    scale = "def scale(values, width):\n    return [value / width**0.5 for value in values]\n"
+    write_answer(tmp_path, "wrong_way", wrong + scale + "def shift(value):\n    return value - 1\n")
+    ran = []
+
+    def graded(*args: Any) -> Graded:
+        *_, checks = args
+        ran.append(set(checks["test_scale"]))
+        return grading.grade(*args)
+
+    monkeypatch.setattr(auditing, "grade", graded)
+    found = audit(course, TINY, limits=Limits(), seeds=2)
+    assert found.problems == []
+    one, other = {"adds_one"}, {"keeps_the_length", "divides_by_the_root"}
+    assert [ran.count(names) for names in (one | other, other, one)] == [4, 6, 1]
+    assert {c.name: c.alone for c in found.exercises[0].checks}["adds_one"] == ["wrong_way"]
 
 
 def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(

@@ -96,8 +96,9 @@ def test_a_warm_kernel_has_its_imports_folder_and_threads(tmp_path: Path) -> Non
         tmp_path,
         "import sys; print({'torch', 'keras', 'tensorflow'} <= set(sys.modules))",
         "import os; print(os.getcwd())",
-        "import torch, threadpoolctl\n"
-        "print(torch.get_num_threads(), {p['num_threads'] for p in threadpoolctl.threadpool_info()})",
+        "import torch\n"
+        "from threadpoolctl import threadpool_info\n"
+        "print(torch.get_num_threads(), {pool['num_threads'] for pool in threadpool_info()})",
         "print(__name__, 'PRELOADED' in globals())",
         "print(os.getppid())",
     )
