@@ -109,6 +109,23 @@ def test_a_warm_kernel_has_its_imports_folder_and_threads(tmp_path: Path) -> Non
     assert int(ppid) == fork_server().process.pid
 
 
+def test_who_waits_for_a_kernel_that_has_died_is_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        manager = warm_kernel_manager(tmp_path)
+        await manager.start_kernel(cwd=str(tmp_path), env=dict(os.environ))
+        client = manager.client()
+        client.start_channels()
+        try:
+            await manager.provisioner.kill()
+            with pytest.raises(RuntimeError, match="died or does not answer"):
+                await client.wait_for_ready(timeout=60)
+        finally:
+            client.stop_channels()
+            await manager.shutdown_kernel(now=True)
+
+    asyncio.run(run())
+
+
 def test_kernels_do_not_repeat_each_others_random_numbers(tmp_path: Path) -> None:
     draw = (
         "import random, numpy, torch\n"
