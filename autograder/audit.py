@@ -10,8 +10,10 @@ Under the first seed, answers are graded as a student's are: in a sandboxed kern
 submissions with one answer to each exercise. Under the other seeds, and for mutants, the tests run
 in one process with the answer, as in a learner's own notebook: a tenth of the cost, and a test that
 says one thing there and another here breaks a gate, too. Whatever comes before an exercise there is
-the reference solution. Under the first seed, a wrong answer meets the checks that reach what is
-wrong with it (see `selection`), as a mutant does.
+the reference solution. Such a process takes several wrong answers and then a right one. If any has
+another result than it should, one may have spoilt a library for the next: each is tried alone.
+Under the first seed, a wrong answer meets the checks that reach what is wrong with it (see
+`selection`), as a mutant does.
 
 A chapter passes its gates if all right answers are accepted and all wrong ones rejected, every
 check rejects some wrong answer and an untouched cell, and of the mutants that are not listed as
@@ -33,6 +35,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -43,6 +46,7 @@ import nbformat
 from autograder.checks import CheckResult, Outcome
 from autograder.course import Assignment, Course, CourseError, Exercise, grade_id, nbgrader_metadata
 from autograder.grade import Limits, Trial, grade, try_out
+from autograder.kernels import fork_server
 from autograder.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
 from autograder.selection import CheckSelection
 from autograder.submission import Submission
@@ -174,6 +178,7 @@ def audit(  # noqa: PLR0913  (all but two are options)
         on_exercise: called whenever an exercise is done, with all that are.
     """
     assignment = course.assignment(chapter)
+    fork_server(limits.isolation)  # imports while the gradings are planned
     exercises = []
     for exercise in assignment.exercises:
         if exercise.test_id is not None:
@@ -208,20 +213,25 @@ def audit(  # noqa: PLR0913  (all but two are options)
         for auditor in row:
             finish(auditor)
 
-    def in_one_process(job: tuple[_ExerciseAuditor, _Planned]) -> None:
-        auditor, planned = job
-        auditor.try_out(planned, limits)
-        on_done(planned)
+    def in_one_process(job: tuple[_ExerciseAuditor, list[_Planned]]) -> None:
+        auditor, batch = job
+        auditor.try_out(batch, limits)
+        for planned in batch:
+            on_done(planned)
         finish(auditor)
 
     rows = _rows(exercises)
-    trials = [(auditor, planned) for auditor in exercises for planned in auditor.planned]
-    trials = [job for job in trials if job[1].trials]
-    on_total(len(rows) + len(trials))
+    batches = [(auditor, batch) for auditor in exercises for batch in auditor.batches()]
+    others = [(e, [planned]) for e in exercises for planned in e.planned if planned.answer is None]
+    on_total(len(rows) + sum(len(batch) for _, batch in batches + others))
     for auditor in exercises:
         finish(auditor)  # what an earlier audit has done
     with ThreadPoolExecutor(jobs) as pool:
-        for done in pool.map(as_submission, rows), pool.map(in_one_process, trials):
+        for done in (  # the longest first, so that no core waits for one of them at the end
+            pool.map(in_one_process, batches),
+            pool.map(as_submission, rows),
+            pool.map(in_one_process, others),
+        ):
             list(done)
     return result()
 
@@ -304,6 +314,13 @@ class _Planned:
     outcomes: Outcomes | None = None
     seconds: float = 0.0
     fault: str = ""
+
+    def is_as_expected(self, outcomes: Outcomes) -> bool:
+        """Whether all trials say of an answer what they should."""
+        assert self.answer is not None
+        if self.answer.right:
+            return not any(_lost(trial) for trial in outcomes)
+        return all(self.answer.must_fail <= _rejected(trial) for trial in outcomes)
 
     @property
     def is_done(self) -> bool:
@@ -424,27 +441,49 @@ class _ExerciseAuditor:
             if wanted is None or (tried is not None and tried.tried == wanted.tried):
                 self.found, self.planned = known, []
 
-    def try_out(self, planned: _Planned, limits: Limits) -> None:
+    def batches(self) -> list[list[_Planned]]:
+        """The answers, in processes that end with a right one each."""
+        answers = [planned for planned in self.planned if planned.answer and planned.trials]
+        right = [planned for planned in answers if planned.answer and planned.answer.right]
+        wrong = [planned for planned in answers if planned not in right]
+        return [[*wrong[i :: len(right)], last] for i, last in enumerate(right)]
+
+    def try_out(self, batch: list[_Planned], limits: Limits) -> None:
+        """Grades in one process, or in one for each if there is any doubt about the results."""
+        found: list[Outcomes] = []
+        if len(batch) > 1:
+            with suppress(Exception):  # who is to blame will be seen
+                found = self._outcomes(batch, limits)
+        if found and all(p.is_as_expected(o) for p, o in zip(batch, found, strict=True)):
+            for planned, outcomes in zip(batch, found, strict=True):
+                planned.outcomes = outcomes
+            return
+        for planned in batch:
+            self._try_out_alone(planned, limits)
+
+    def _try_out_alone(self, planned: _Planned, limits: Limits) -> None:
         """Grades in one process; a fault of the grader's own is tried once more."""
-        part = self._with_solution(planned.text)
-        seconds = part.notebook_seconds * len(planned.trials)
-        patient = replace(limits, notebook_seconds=seconds)
         outcomes: Outcomes | None = None
         fault = ""
-        for chosen in (replace(patient, **planned.limits), patient):
+        for chosen in (replace(limits, **planned.limits), limits):
             started = time.monotonic()
             try:
-                results = try_out(part, chosen, planned.trials)
+                (outcomes,) = self._outcomes([planned], chosen)
             except Exception as error:
                 fault = f"{type(error).__name__}: {error}"
                 continue
-            outcomes = [{r.name: r for r in trial[str(self.exercise.test_id)]} for trial in results]
             planned.seconds = time.monotonic() - started
             if planned.mutant is None or not _lost(outcomes[0]) or _rejected(outcomes[0]):
                 break
         planned.outcomes = outcomes
         if outcomes is None:  # a fault of its other gradings stands
             planned.fault = fault
+
+    def _outcomes(self, batch: list[_Planned], limits: Limits) -> list[Outcomes]:
+        """What one process says of each."""
+        results = try_out([(self._with_solution(p.text), p.trials) for p in batch], limits)
+        test_id = str(self.exercise.test_id)
+        return [[{r.name: r for r in trial[test_id]} for trial in trials] for trials in results]
 
     def _with_solution(self, text: str) -> Assignment:
         """The part of the assignment with another solution in the exercise's cell."""

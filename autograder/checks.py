@@ -216,10 +216,10 @@ def seed_everything(seed: int) -> None:
         keras.utils.set_random_seed(seed)
 
 
-def use_float64() -> None:
-    """Has torch, where loaded, make tensors of 64 bits where no type is given."""
+def use_float64(wanted: bool) -> None:
+    """Has torch, where loaded, make tensors of 64 bits, or of 32 again, where no type is given."""
     if torch := sys.modules.get("torch"):
-        torch.set_default_dtype(torch.float64)
+        torch.set_default_dtype(torch.float64 if wanted else torch.float32)
 
 
 class Score(float):

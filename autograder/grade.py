@@ -96,7 +96,7 @@ class Trial:
     Attributes:
         seed: that the checks draw their random numbers from.
         float64: whether torch makes tensors of 64 bits where no type is given, in this trial and
-            all that follow.
+            all that follow of the same solution.
         checks: names, by test cell; None: all.
         until_failure: whether to stop after the first check that does not pass.
     """
@@ -174,18 +174,45 @@ def grade(
     return Graded(report, notebook, late)
 
 
-def try_out(assignment: Assignment, limits: Limits, trials: Sequence[Trial]) -> list[Results]:
-    """Runs an assignment's test cells beside its own solutions, once for each trial.
+def try_out(
+    solved: Sequence[tuple[Assignment, Sequence[Trial]]], limits: Limits
+) -> list[list[Results]]:
+    """Runs assignments' test cells beside their own solutions, once for each trial.
 
     All of it happens in one process, without kernel and proxies, as in a learner's own notebook.
     That takes a tenth of a submission's time, and is for solutions that need not be distrusted.
+    Each assignment begins with names of its own, but what a solution does to a library stays done.
+
+    Args:
+        limits: the time for all cells and checks is for each trial.
 
     Raises:
         Exception: whatever is the grader's own fault.
     """
-    run = _Run(assignment, assignment.source, limits, trials, one_process=True)
-    asyncio.run(run.execute())
-    return run.results
+    return asyncio.run(_try_out(solved, limits))
+
+
+async def _try_out(
+    solved: Sequence[tuple[Assignment, Sequence[Trial]]], limits: Limits
+) -> list[list[Results]]:
+    judge: _JudgeProcess | None = None
+    found = []
+    try:
+        for assignment, trials in solved:
+            seconds = (limits.notebook_seconds or assignment.notebook_seconds) * len(trials)
+            patient = replace(limits, notebook_seconds=seconds)
+            run = _Run(assignment, assignment.source, patient, trials, one_process=True)
+            if judge is not None:
+                judge.begin(run)
+            try:
+                await run.execute()
+            finally:
+                judge = run.judge
+            found.append(run.results)
+    finally:
+        if judge is not None:
+            judge.stop()
+    return found
 
 
 def _show(
@@ -288,7 +315,8 @@ class _Run:
                 else:
                     await self._kernel_after(index)
         finally:
-            self._drop_judge()
+            if not self.one_process:  # else the next solutions have it, too
+                self._drop_judge()
             await self._drop_kernel()
 
     def _give_up(self, index: int, note: str) -> None:
@@ -350,8 +378,8 @@ class _Run:
         wanted = [s for s in exercise.checks if chosen is None or s.name in chosen]
         results = {spec.name: _not_run(spec) for spec in exercise.checks if spec not in wanted}
         while self.left > 0:
-            self.judge = self.judge or await _JudgeProcess.start(self)
-            ended = await self.judge.run(test_id, calls, results, trial)
+            judge = self.judge or await _JudgeProcess.start(self)
+            ended = await judge.run(test_id, calls, results, trial)
             if ended is None:
                 break
             name, outcome = ended
@@ -456,11 +484,9 @@ class _Calls:
 class _JudgeProcess:
     """The judge, as seen from here."""
 
-    def __init__(self, run: _Run, process: ForkedProcess, folder: Path):
-        self.run_of = run
+    def __init__(self, process: ForkedProcess, folder: Path):
         self.process = process
         self.folder = folder
-        self.position = 0
 
     @classmethod
     async def start(cls, run: _Run) -> _JudgeProcess:
@@ -474,14 +500,19 @@ class _JudgeProcess:
                 cwd=str(folder),
                 channel=theirs,
             )
-        judge = cls(run, process, folder)
+        judge = cls(process, folder)
         judge.reader, judge.writer = await asyncio.open_unix_connection(sock=ours)
-        names = [] if run.one_process else _student_names(run.assignment)
-        judge.write(json.dumps({"names": names, "one_process": run.one_process}).encode())
+        judge.begin(run)
         return judge
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+
+    def begin(self, run: _Run) -> None:
+        """Becomes the run's judge, which knows no cell and no name yet."""
+        run.judge, self.run_of, self.position = self, run, 0
+        names = [] if run.one_process else _student_names(run.assignment)
+        self.write(json.dumps({"names": names, "one_process": run.one_process}).encode())
 
     def write(self, payload: bytes) -> None:
         self.writer.write(struct.pack("<Q", len(payload)))

@@ -4,11 +4,12 @@ Hidden tests, expected values and marks exist here and in the grader, never wher
 runs. The judge runs the assignment's set-up cells and test cells; each name that the student
 defines is a `Proxy`, and a call of it, like a `probe`, goes to the student's kernel as a pickle
 and comes back as `wire` data, through the grader, which holds the clock. A judge is forked for
-each submission. For the audit, whose answers are the project's own, it runs the answers as well.
+each submission. For the audit, whose answers are the project's own, it runs the answers as well,
+one after another.
 
-The grader's frames: one JSON object with the proxies' names; then one for each cell to run, with
-the results of checks that an earlier judge has run already. The judge's: a letter and its payload.
-CALL asks for one frame in return, whose first letter is an `Answer`.
+The grader's frames: one JSON object with the proxies' names, at which all begins afresh; then one
+for each cell to run, with the results of checks that an earlier judge has run already. The judge's:
+a letter and its payload. CALL asks for one frame in return, whose first letter is an `Answer`.
 """
 
 from __future__ import annotations
@@ -200,23 +201,24 @@ class _Pickler(cloudpickle.Pickler):
 
 def run(channel: socket.socket) -> None:
     """Runs what the grader sends until it closes the channel."""
-    main = types.ModuleType("__main__")
-    sys.modules["__main__"] = main
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        start = json.loads(wire.receive_frame(channel))
-        judge = _WithAnswers(channel) if start["one_process"] else _Judge(channel)
-        checks.judge = judge
-        proxies = {name: Proxy(name, judge) for name in start["names"]}
-        vars(main).update(proxies)
         while True:
             cell = json.loads(wire.receive_frame(channel))
+            if "names" in cell:
+                judge = _WithAnswers(channel) if cell["one_process"] else _Judge(channel)
+                checks.judge = judge
+                checks.use_float64(False)
+                proxies = {name: Proxy(name, judge) for name in cell["names"]}
+                main = sys.modules["__main__"] = types.ModuleType("__main__")
+                vars(main).update(proxies)
+                continue
             try:
                 known = map(CheckResult.from_dict, cell["known"])
                 judge.known = {result.name: result for result in known}
                 judge.float64 = cell["float64"]
                 if judge.float64:
-                    checks.use_float64()
+                    checks.use_float64(True)
                 os.environ[checks.SEED_VARIABLE] = str(cell["seed"])
                 before = dict(vars(main))
                 with suppress(Exception, SystemExit) if cell["answer"] else nullcontext():

@@ -70,7 +70,7 @@ def _answer(request: bytes) -> bytes:
             if start is not None:
                 seed, float64 = start
                 if float64:
-                    use_float64()
+                    use_float64(True)
                 seed_everything(seed)
             reply["value"] = function(*args, **kwargs)
             reply["printed"] = printed.getvalue()[: MAX_PRINTED + 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Iterator
@@ -346,14 +347,53 @@ def test_only_what_a_trial_asks_for_is_run(tmp_path: Path) -> None:
     cells = chapter.source.cells
     next(c for c in cells if c.id == "scale").source = "def scale(v, w):\n    return 3"
     one = Trial(checks={"test_scale": {"divides_by_the_root"}})
-    everything, only, first = (
-        {r.name: r.outcome for r in trial["test_scale"]}
-        for trial in grading.try_out(chapter, Limits(), [Trial(), one, Trial(until_failure=True)])
-    )
+    trials = [Trial(), one, Trial(until_failure=True)]
+    (found,) = grading.try_out([(chapter, trials)], Limits())
+    everything, only, first = ({r.name: r.outcome for r in trial["test_scale"]} for trial in found)
     assert set(everything) == {"keeps_the_length", "divides_by_the_root"}
     assert Outcome.TIMED_OUT not in everything.values()
     assert set(only) == {"divides_by_the_root"}
     assert first["divides_by_the_root"] is Outcome.TIMED_OUT  # it was not begun
+
+
+def test_solutions_in_one_process_begin_afresh(tmp_path: Path) -> None:
+    values = """\
+    def type_of_a_tensor():
+        scale([1.0], 4)
+        return str(torch.zeros(1).dtype)
+    assert probe(type_of_a_tensor) == 'torch.float32'"""
+    chapter = make_course(tmp_path, values).assignment(TINY)
+    solved = []
+    for name in ("scale", "another", "scale"):
+        copied = copy.copy(chapter)
+        copied.source = copy.deepcopy(chapter.source)
+        cell = next(cell for cell in copied.source.cells if cell.id == "scale")
+        cell.source = f"def {name}(v, w): return v"
+        solved.append((copied, [Trial(), Trial(1, float64=True)]))
+    outcomes = [
+        [[r.outcome for r in trial["test_scale"]] for trial in trials]
+        for trials in grading.try_out(solved, Limits())
+    ]
+    fine, in_64_bits = [Outcome.PASSED] * 2, [Outcome.PASSED, Outcome.FAILED]
+    assert outcomes[0] == outcomes[2] == [fine, in_64_bits]
+    assert Outcome.PASSED not in outcomes[1][0]
+
+
+def test_an_answer_that_spoils_a_library_spoils_no_other(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    answer = """\
+# Wrong: and has a side effect
+# Fails: divides_by_the_root
+import random
+def scale(values, width):
+    random.randint = lambda least, most: 0
+    return [v / width for v in values]
+"""
+    write_answer(tmp_path, "wrong_spoiler", answer)
+    found = run(course)
+    assert found.problems == []
+    assert found.exercises[0].right_accepted == 3
+    assert found.exercises[0].wrong_rejected == 7
 
 
 def test_a_test_that_the_judge_and_one_process_disagree_about_is_noticed(tmp_path: Path) -> None:
