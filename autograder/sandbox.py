@@ -277,25 +277,33 @@ def _keep(resources: Resources, folder: str) -> None:
                     os._exit(code if code >= 0 else 128 - code)
         started = time.monotonic()
         if started >= next_look:
-            if _memory_of_all() > resources.memory_bytes:
+            if _hold_more_than(resources.memory_bytes):
                 os._exit(MEMORY_EXCEEDED)
             if len(os.listdir(folder)) > _MOST_SOCKETS:
                 os._exit(1)
-            # Looking costs milliseconds a process: seldom more than a fiftieth of the time.
+            # Looking closely costs milliseconds a process: seldom more than a fiftieth of the time.
             next_look = time.monotonic() + min(1, 50 * (time.monotonic() - started))
 
 
-def _memory_of_all() -> int:
-    """Bytes that the processes of this namespace hold, shared ones by their share."""
+def _hold_more_than(most: int) -> bool:
+    """Whether this namespace's processes hold more bytes than that, shared ones by their share."""
+    processes = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+    tables = _sum_up(processes, "status", "VmPTE:")  # of pages
+    # Shared memory counted once for each process comes to no less, costs next to nothing to read,
+    # and is right to within some megabytes.
+    if tables + _sum_up(processes, "status", "RssAnon:", "RssShmem:", "VmSwap:") < most // 2:
+        return False
+    return tables + _sum_up(processes, "smaps_rollup", "Pss_Anon:", "Pss_Shmem:", "Swap:") > most
+
+
+def _sum_up(processes: list[str], file: str, *entries: str) -> int:
+    """Of all processes, the sum in bytes of the entries of a file in /proc that are in kB."""
     total = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit() and name != "1":
-            with contextlib.suppress(OSError, ValueError):
-                text = Path(f"/proc/{name}/smaps_rollup").read_text()
-                text += Path(f"/proc/{name}/status").read_text()  # page tables
-                for line in text.splitlines():
-                    if line.startswith(("Pss_Anon:", "Pss_Shmem:", "Swap:", "VmPTE:")):
-                        total += int(line.split()[1]) * 1024
+    for name in processes:
+        with contextlib.suppress(OSError, ValueError):  # it may have ended
+            for line in Path(f"/proc/{name}/{file}").read_text().splitlines():
+                if line.startswith(entries):
+                    total += int(line.split()[1]) * 1024
     return total
 
 

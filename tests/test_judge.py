@@ -468,6 +468,22 @@ def test_a_memory_hog_is_out_of_memory(hog: str, attempt: Try) -> None:
     assert outcomes(results) == {"hog": Outcome.OUT_OF_MEMORY, "after": Outcome.PASSED}
 
 
+def test_memory_that_processes_share_counts_once(attempt: Try) -> None:
+    results = attempt(
+        "import os, time\n"
+        "def f(x):\n"
+        "    kept = b'x' * 2**28\n"
+        "    children = [os.fork() for _ in range(2)]  # four processes\n"
+        "    time.sleep(3)\n"
+        "    if 0 in children:\n"
+        "        os._exit(0)\n"
+        "    return 7\n",
+        limits={"check_seconds": 30, "resources": Resources(memory_bytes=2**30)},
+        shared="assert f(1) == 7",
+    )
+    assert outcomes(results) == {"shared": Outcome.PASSED}
+
+
 def test_a_result_that_never_ends_costs_its_check_only(attempt: Try) -> None:
     """A range is short to send and endless to walk: the judge must not walk it for ever."""
     results = attempt(
