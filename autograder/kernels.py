@@ -45,7 +45,7 @@ from jupyter_client.connect import channel_socket_types
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 from autograder import sandbox
 from autograder.remote import CHANNEL_VARIABLE
@@ -81,6 +81,7 @@ START_SECONDS = 120
 _HUGE_PAGE, _MADV_COLLAPSE = 2**21, 25
 _REQUEST_BYTES = 2**18
 _MESSAGE_BYTES, _MESSAGES_WAITING = 64 * 2**20, 16  # of a kernel, on one channel
+ThreadPools = list[tuple[LibController, int]]  # and how many threads each takes by itself
 
 
 # ---------------------------------------------------------------- the server's side
@@ -90,9 +91,11 @@ def serve(control: socket.socket, isolation: Isolation) -> None:
     """Forks what is asked for on the control socket, until that closes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # nobody debugs in here
+    gc.disable()  # it would take a fifth of the time, and find next to nothing
     for name in PRELOADED:
         importlib.import_module(name)
     gc.freeze()  # shared pages stay shared in the children
+    gc.enable()
     _use_huge_pages()
     _Server(control, isolation).run()
 
@@ -124,7 +127,12 @@ class _Server:
         self.connections: dict[int, socket.socket] = {}  # by process id
         self.slots: dict[int, int] = {}  # by process id
         self.selector = selectors.DefaultSelector()
-        self.thread_pools = ThreadpoolController()  # of NumPy, SciPy and scikit-learn
+        # Of NumPy, SciPy and scikit-learn, with their numbers of threads. They get one each here:
+        # OpenBLAS starts threads in each child whose number is set, and those wait in a busy loop.
+        pools = ThreadpoolController().lib_controllers
+        self.thread_pools = [(pool, pool.num_threads) for pool in pools]
+        for pool in pools:
+            pool.set_num_threads(1)
         self.child_ended, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
         sandbox.adopt_orphans()
@@ -292,7 +300,7 @@ def _signal(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def _settle(request: dict[str, Any], work: str, thread_pools: ThreadpoolController) -> None:
+def _settle(request: dict[str, Any], work: str, thread_pools: ThreadPools) -> None:
     """Folder, environment, random numbers and threads of a new process."""
     os.environ.clear()
     os.environ.update(request["env"])
@@ -317,8 +325,15 @@ def _reseed() -> None:
     torch.seed()
 
 
-def _limit_threads(number: int, thread_pools: ThreadpoolController) -> None:
-    """Gives this kernel its share of the cores; the libraries read the environment too early."""
+def _limit_threads(number: int, thread_pools: ThreadPools) -> None:
+    """Gives this kernel its share of the cores; the libraries read the environment too early.
+
+    Args:
+        number: of threads; 0: as many as the libraries take by themselves.
+    """
+    for pool, by_itself in thread_pools:
+        if pool.num_threads != (number or by_itself):
+            pool.set_num_threads(number or by_itself)
     if number > 0:
         import tensorflow as tf
         import torch
@@ -326,7 +341,6 @@ def _limit_threads(number: int, thread_pools: ThreadpoolController) -> None:
         torch.set_num_threads(number)
         tf.config.threading.set_intra_op_parallelism_threads(number)
         tf.config.threading.set_inter_op_parallelism_threads(number)
-        thread_pools.limit(limits=number)
 
 
 def _run_ipykernel(command: list[str]) -> None:

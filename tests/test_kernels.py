@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -64,12 +67,12 @@ def within(seconds: float, happens: Callable[[], bool]) -> bool:
     return False
 
 
-def run_in_kernel(folder: Path, *cells: str) -> list[str]:
+def run_in_kernel(folder: Path, *cells: str, threads: str = "1") -> list[str]:
     """What each cell prints, in one warm kernel."""
 
     async def run() -> list[str]:
         manager = warm_kernel_manager(folder)
-        await manager.start_kernel(cwd=str(folder), env={**os.environ, "OMP_NUM_THREADS": "1"})
+        await manager.start_kernel(cwd=str(folder), env={**os.environ, "OMP_NUM_THREADS": threads})
         client = manager.client()
         client.start_channels()
         try:
@@ -107,6 +110,35 @@ def test_a_warm_kernel_has_its_imports_folder_and_threads(tmp_path: Path) -> Non
     assert threads == "1 {1}"
     assert main == "__main__ False"
     assert int(ppid) == fork_server().process.pid
+
+
+def test_a_kernel_of_one_thread_has_no_idle_ones_of_a_linear_algebra_library(
+    tmp_path: Path,
+) -> None:
+    (others,) = run_in_kernel(
+        tmp_path,
+        "import pathlib, threading\n"
+        "names = [task.read_text() for task in pathlib.Path('/proc/self/task').glob('*/comm')]\n"
+        "others = [name for name in names if not name.startswith('ZMQ')]  # Jupyter's sockets\n"
+        "print(len(others) - threading.active_count())",
+    )
+    assert others == "0"
+
+
+def test_a_kernel_may_have_several_threads_or_as_many_as_the_libraries_take(tmp_path: Path) -> None:
+    count = (
+        "import numpy, scipy.linalg, sklearn.cluster, torch\n"
+        "from threadpoolctl import threadpool_info\n"
+        "print({pool['filepath']: pool['num_threads'] for pool in threadpool_info()})"
+    )
+    (three,) = run_in_kernel(tmp_path, count, threads="3")
+    assert set(ast.literal_eval(three).values()) == {3}
+    (unlimited,) = run_in_kernel(tmp_path, count, threads="0")
+    environment = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    cold = subprocess.run(
+        [sys.executable, "-c", count], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ast.literal_eval(unlimited).items() >= ast.literal_eval(cold.stdout).items()
 
 
 def test_who_waits_for_a_kernel_that_has_died_is_told(tmp_path: Path) -> None:
