@@ -211,7 +211,10 @@ def seed_everything(seed: int) -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(seed)
     if torch := sys.modules.get("torch"):
-        torch.manual_seed(seed)
+        if torch.accelerator.current_accelerator():
+            torch.manual_seed(seed)
+        else:  # that would keep the call and its stack, as text, for a device to come: half a ms
+            torch.default_generator.manual_seed(seed)
     if keras := sys.modules.get("keras"):
         keras.utils.set_random_seed(seed)
 
