@@ -5184,17 +5184,14 @@ def digits_without_zero(n):
 
 
 def step_by_step(run, *args):
-    """Runs TensorFlow's functions without compiling and optimising them, which pays for a few steps."""
+    """Runs TensorFlow's functions without compiling them, which pays for a few steps."""
     import tensorflow
 
-    optimise = tensorflow.config.optimizer.set_experimental_options
     tensorflow.config.run_functions_eagerly(True)
-    optimise({"disable_meta_optimizer": True})  # of the data sets' functions: a third of a short fit's time
     try:
         return run(*args)
     finally:
         tensorflow.config.run_functions_eagerly(False)
-        optimise({"disable_meta_optimizer": False})
 
 
 START = np.random.default_rng(5).normal(0, 0.02, (64, 10)).astype("float32"), np.array([-1] + 9 * [0], "float32")
@@ -5244,9 +5241,10 @@ def adams_four_steps():
 
 @cache
 def one_epoch():
-    """An epoch on 65 images, sorted by class, half of which are classified well and half badly, and so in validation.
+    """An epoch on 65 images, half of which are classified well and half badly, and so in validation.
 
-    Each image is one bright pixel, taken for one of the classes 1 to 9, and for class 0 with the same probability in all.
+    Each image is one bright pixel, taken for one of the classes 1 to 9, in rising order, and for class 0 with the same
+    probability in all.
 
     Returns:
         (x, y), and the network's weights before and after; the list loss, and what should be in it; likewise val_loss.
@@ -5704,23 +5702,17 @@ check = Checks(points=12)
 
 @check(points=1, hint="Halve the size while it is even and the half is at least 4; as many stride-2 layers as halvings lead back.")
 def reaches_the_sizes():
-    """The plans for 8, 28 and 128 pixels are right; the generator's images have 8 and 28 pixels a side, with values from 0 to 1."""
+    """The plans for 8, 28 and 128 pixels are right; the generator makes images of 28 pixels a side, with values from 0 to 1."""
     for size, plan in {8: (4, 1), 28: (7, 2), 128: (4, 5)}.items():
         found = upsampling_plan(size)
         assert tuple(found) == plan, f"upsampling_plan({size}) is {tuple(found)} instead of {plan}"
 
-    def run(sizes):
-        shapes, lowest, highest = [], [], []
-        for size in sizes:
-            images = np.asarray(build_generator(size, latent=5, width=3)(100 * np.random.normal(size=(4, 5)).astype("float32")))
-            shapes.append(images.shape)
-            lowest.append(float(images.min()))
-            highest.append(float(images.max()))
-        return shapes, min(lowest), max(highest)
+    def run(noise):
+        return np.asarray(build_generator(28, latent=5, width=3)(noise))
 
-    shapes, lowest, highest = probe(run, [8, 28])
-    for size, shape in zip((8, 28), shapes, strict=True):
-        assert tuple(shape) == (4, size, size, 1), f"images of shape {tuple(shape)} instead of {(4, size, size, 1)}"
+    images = probe(run, 100 * np.random.normal(size=(4, 5)).astype("float32"))
+    assert images.shape == (4, 28, 28, 1), f"images of shape {images.shape} instead of {(4, 28, 28, 1)}"
+    lowest, highest = images.min(), images.max()
     assert lowest >= 0 and highest <= 1, f"pixels from {lowest:.3g} to {highest:.3g} instead of from 0 to 1"
 
 
@@ -5992,38 +5984,19 @@ def linear_pair(seed):
     return [draw(3, 3), draw(3, 4), draw(4)], [draw(4, 4), draw(4, 1), draw(1)]
 
 
-def eagerly(run, *args):
-    """Runs TensorFlow's functions without compiling them, which pays for a few steps."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        return run(*args, lambda step: step)
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
-def traced(run, *args):
-    """Compiles the step, without what takes longer than all the rest: AutoGraph, if that will do, and optimisation."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    try:
-        return run(*args, lambda step: tf.function(step, autograph=False))
-    except Exception:  # len(images), say, or an `if` on a tensor
-        return run(*args, tf.function)
-    finally:
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-
-
-def play(rates, steps=1, m=6, compiled=False):
+def play(*games):
     """Has the student's step train two nearly linear networks, and reports all that happened.
 
     Args:
-        rates: learning rates of the generator and the discriminator, by plain gradient descent.
+        games: each with the learning rates of the generator and the discriminator, by plain gradient descent, the number of
+            steps, that of images m, and whether the step is compiled. All begin with the same weights.
 
     Returns:
-        images, (m, 2, 2, 1); weights of both networks before the first and after each step; per step the two
+        For each game images, (m, 4); weights of both networks before the first and after each step; per step the two
         losses and the noise that the generator got; the modes that each network was called in; and how often
         each optimizer was used.
     """
-    def run(weights, images, rates, steps, compiler):
+    def run(weights, games):
         noise, modes = [], ([], [])
 
         class Listener(keras.layers.Layer):
@@ -6035,36 +6008,46 @@ def play(rates, steps=1, m=6, compiled=False):
                 self.note(training, inputs)
                 return tf.identity(inputs)
 
-        def network(inputs, given, *layers):
-            model = keras.Sequential([keras.Input(inputs), *layers])
-            model.set_weights(given)
-            return model
-
         dense = keras.layers.Dense
-        generator = network(
-            (3,), weights[0], Listener(modes[0], noise.append), dense(3, use_bias=False, trainable=False), dense(4), keras.layers.Reshape((2, 2, 1))
-        )
-        discriminator = network((2, 2, 1), weights[1], Listener(modes[1]), keras.layers.Flatten(), dense(4, use_bias=False, trainable=False), dense(1))
-        optimizers = [keras.optimizers.SGD(rate) for rate in rates]
-        for optimizer, each in zip(optimizers, (generator, discriminator), strict=True):
-            optimizer.build(each.trainable_variables)
-        for heard in modes:
-            heard.clear()
-        step = compiler(gan_step)
-        states, losses, heard = [weights], [], []
-        for _ in range(steps):
-            noise.clear()
-            losses.append([np.array(loss) for loss in step(generator, discriminator, *optimizers, tf.constant(images), 3)])
-            heard.append([np.array(z) for z in noise])
-            states.append((generator.get_weights(), discriminator.get_weights()))
-        return states, losses, heard, modes, [int(optimizer.iterations) for optimizer in optimizers]
+        networks = [
+            keras.Sequential([keras.Input((3,)), Listener(modes[0], noise.append), dense(3, use_bias=False, trainable=False), dense(4), keras.layers.Reshape((2, 2, 1))]),
+            keras.Sequential([keras.Input((2, 2, 1)), Listener(modes[1]), keras.layers.Flatten(), dense(4, use_bias=False, trainable=False), dense(1)]),
+        ]
 
-    images = np.random.uniform(0, 1, (m, 2, 2, 1)).astype("float32")
-    weights = linear_pair(3)
-    found = probe(traced if compiled else eagerly, run, weights, images, rates, steps)
-    if any(len(noise) == 0 for noise in found[2]):
+        def game(step, images, rates, steps):
+            optimizers = [keras.optimizers.SGD(rate) for rate in rates]
+            for network, given, optimizer, heard in zip(networks, weights, optimizers, modes, strict=True):
+                network.set_weights(given)
+                optimizer.build(network.trainable_variables)
+                heard.clear()
+            states, losses, noises = [weights], [], []
+            for _ in range(steps):
+                noise.clear()
+                losses.append([np.array(loss) for loss in step(*networks, *optimizers, tf.constant(images), 3)])
+                noises.append([np.array(z) for z in noise])
+                states.append([network.get_weights() for network in networks])
+            return states, losses, noises, [list(heard) for heard in modes], [int(optimizer.iterations) for optimizer in optimizers]
+
+        def compiled(*arguments):
+            try:
+                return game(tf.function(gan_step, autograph=False), *arguments)  # the quickest
+            except Exception:  # len(images), say, or an `if` on a tensor
+                return game(tf.function(gan_step), *arguments)
+
+        found = []
+        for *arguments, compiling in games:
+            tf.config.run_functions_eagerly(not compiling)
+            try:
+                found.append(compiled(*arguments) if compiling else game(gan_step, *arguments))
+            finally:
+                tf.config.run_functions_eagerly(False)
+        return found
+
+    played = [(np.random.uniform(0, 1, (m, 2, 2, 1)).astype("float32"), rates, steps, compiling) for rates, steps, m, compiling in games]
+    found = probe(run, linear_pair(3), played)
+    if any(len(noise) == 0 for _, _, noises, *_ in found for noise in noises):
         fail("In a training step, the generator was not asked for images.")
-    return images.reshape(m, 4), *found
+    return [(images.reshape(len(images), 4), *results) for (images, *_), results in zip(played, found, strict=True)]
 
 
 def discriminator_by_hand(images, noise, states, rate):
@@ -6099,7 +6082,7 @@ def all_equal(found, truth):
 @check(points=1, hint="Real images have label 1, generated ones 0. tape.gradient takes the discriminator's trainable variables, and its optimizer applies the result.")
 def discriminator_takes_its_step():
     """The first half moves the discriminator down the gradient of its loss, and nothing else."""
-    images, states, losses, noise, _, used = play((0.0, 0.5), steps=2)
+    [(images, states, losses, noise, _, used)] = play(((0.0, 0.5), 2, 6, False))
     for before, after, loss, seen in zip(states, states[1:], losses, noise, strict=False):
         truth, moved = discriminator_by_hand(images, seen[0], before, 0.5)
         if not all_equal(after[0], before[0]):
@@ -6119,8 +6102,8 @@ def discriminator_takes_its_step():
 @check(points=1, hint="The second half: new tape, loss through the updated discriminator, gradient for the generator's trainable variables, the generator's optimizer.")
 def generator_takes_its_step():
     """The second half moves the generator down the gradient of its loss through the updated discriminator, and nothing else."""
-    for rates in ((0.5, 0.0), (0.5, 4.0)):
-        _, states, losses, noise, _, used = play(rates, steps=2)
+    both_rates = (0.5, 0.0), (0.5, 4.0)
+    for rates, (_, states, losses, noise, _, used) in zip(both_rates, play(*((rates, 2, 6, False) for rates in both_rates)), strict=True):
         for before, after, loss, seen in zip(states, states[1:], losses, noise, strict=False):
             if rates[1] == 0 and not all_equal(after[1], before[1]):
                 fail("The discriminator's optimizer has learning rate 0, and the discriminator moved: another optimizer changes it.")
@@ -6142,12 +6125,12 @@ def generator_takes_its_step():
 @check(points=1, hint="Call the networks with training=True. Draw (m, latent) numbers in each half with tf.random.normal or keras.random.normal, without a seed.")
 def trains_on_fresh_noise():
     """Each half draws new standard normal noise, in tf.function, too; all calls are in training mode."""
-    _, _, _, noise, modes, _ = play((0.1, 0.1), steps=3, m=700)
+    (_, _, _, noise, modes, _), (_, _, _, compiled_noise, *_) = play(((0.1, 0.1), 2, 1000, False), ((0.1, 0.1), 2, 6, True))
     if not all(modes[0]) or not all(modes[1]):
         fail("A network was called without training=True.")
-    if any(z.shape != (700, 3) for seen in noise for z in seen):
+    if any(z.shape != (1000, 3) for seen in noise for z in seen):
         fail("The noise does not have shape (m, latent) with as many rows as there are real images.")
-    for seen in (noise, play((0.1, 0.1), steps=3, compiled=True)[3]):
+    for seen in (noise, compiled_noise):
         draws = [z for step in seen for z in step]
         where = "" if seen is noise else "Inside tf.function: "
         if any(len(step) < 2 for step in seen) or any(np.array_equal(step[0], step[-1]) for step in seen):
