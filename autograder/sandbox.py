@@ -288,12 +288,13 @@ def _keep(resources: Resources, folder: str) -> None:
 def _hold_more_than(most: int) -> bool:
     """Whether this namespace's processes hold more bytes than that, shared ones by their share."""
     processes = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-    tables = _sum_up(processes, "status", "VmPTE:")  # of pages
     # Shared memory counted once for each process comes to no less, costs next to nothing to read,
     # and is right to within some megabytes.
-    if tables + _sum_up(processes, "status", "RssAnon:", "RssShmem:", "VmSwap:") < most // 2:
+    if _sum_up(processes, "status", "RssAnon:", "RssShmem:", "VmSwap:", "VmPTE:") < most // 2:
         return False
-    return tables + _sum_up(processes, "smaps_rollup", "Pss_Anon:", "Pss_Shmem:", "Swap:") > most
+    page_tables = _sum_up(processes, "status", "VmPTE:")
+    held = _sum_up(processes, "smaps_rollup", "Pss_Anon:", "Pss_Shmem:", "Swap:")
+    return page_tables + held > most
 
 
 def _sum_up(processes: list[str], file: str, *entries: str) -> int:
