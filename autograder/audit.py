@@ -45,12 +45,13 @@ import nbformat
 
 from autograder.checks import CheckResult, Outcome
 from autograder.course import Assignment, Course, CourseError, Exercise, grade_id, nbgrader_metadata
-from autograder.grade import Limits, Trial, grade, try_out
+from autograder.grade import ENGINE_VERSION, Limits, Trial, grade, try_out
 from autograder.kernels import fork_server
 from autograder.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
 from autograder.selection import CheckSelection
 from autograder.submission import Submission
 
+AUDIT_VERSION = 1  # raised when the audit of the same exercise could come out otherwise
 KILLED = 0.95  # share of the mutants
 LEAST_RIGHT, LEAST_WRONG = 3, 6
 MUTANT_SECONDS = 20.0  # until a mutant's check is interrupted: honest ones take a few
@@ -101,6 +102,7 @@ class ExerciseAudit:
 
     Attributes:
         fingerprint: of the cells, the answers, the list of equivalent mutants, and the audit.
+        environment: of the engine and the locked packages, when it was audited.
         right_gradings, wrong_gradings: seeds and types together.
         flaky: answers and checks whose outcome depends on the seed.
         seconds: for one grading of the reference solution, its kernel's start included.
@@ -111,6 +113,7 @@ class ExerciseAudit:
     title: str
     float64: bool
     fingerprint: str
+    environment: str
     right: int
     wrong: int
     right_accepted: int = 0
@@ -173,7 +176,8 @@ def audit(  # noqa: PLR0913  (all but two are options)
         sampled: how many to try for each exercise instead, drawn the same each time.
         jobs: gradings at once.
         earlier: another audit of the chapter. What it found out about an exercise stands if it
-            found no problem, tried no less, and nothing has changed since (see `fingerprint`).
+            found no problem, tried no less, and nothing has changed since (see `fingerprint` and
+            `environment`).
         on_total, on_done: called with the number of gradings, and after each.
         on_exercise: called whenever an exercise is done, with all that are.
     """
@@ -183,7 +187,9 @@ def audit(  # noqa: PLR0913  (all but two are options)
     for exercise in assignment.exercises:
         if exercise.test_id is not None:
             folder = course.root / "tests" / "answers" / chapter / exercise.id
-            exercises.append(_ExerciseAuditor(assignment, exercise, folder, seeds))
+            exercises.append(
+                _ExerciseAuditor(assignment, exercise, folder, seeds, environment(course))
+            )
     if not exercises:
         raise CourseError(f"{chapter} has no exercise with checks")
     if mutants or sampled is not None:
@@ -280,15 +286,17 @@ def _read_answer(path: Path, exercise: Exercise) -> Answer:
 
 
 def fingerprint(assignment: Assignment, exercise: Exercise, folder: Path) -> str:
-    """Changes whenever the audit of the exercise might."""
-    part = assignment.only(exercise)
-    material = [f"{exercise.float64} {assignment.cell_seconds} {assignment.check_seconds}"]
-    material += [cell.source for cell in part.source.cells]
-    here = Path(__file__)
+    """Changes whenever the audit of the exercise might, in the same environment."""
+    material = [f"{AUDIT_VERSION} {exercise.float64}", assignment.only(exercise).fingerprint]
     files = [*sorted(folder.glob("*.py")), folder / "equivalent.toml"]
-    files += [here, *(here.parent / name for name in ("mutants.py", "selection.py"))]
     material += [path.read_text(encoding="utf-8") for path in files if path.exists()]
     return hashlib.sha256("\0".join(material).encode()).hexdigest()[:16]
+
+
+def environment(course: Course) -> str:
+    """Changes with the engine and with the versions of the locked packages."""
+    material = f"{ENGINE_VERSION} {sorted(course.lock.items())}"
+    return hashlib.sha256(material.encode()).hexdigest()[:16]
 
 
 Outcomes = list[dict[str, CheckResult]]  # of the checks by name, for each trial
@@ -369,7 +377,14 @@ def _grade_row(part: Assignment, row: _Row, limits: Limits) -> None:
 class _ExerciseAuditor:
     """Plans an exercise's gradings and draws the conclusions."""
 
-    def __init__(self, assignment: Assignment, exercise: Exercise, folder: Path, seeds: int):
+    def __init__(
+        self,
+        assignment: Assignment,
+        exercise: Exercise,
+        folder: Path,
+        seeds: int,
+        environment: str,
+    ):
         self.part = assignment.only(exercise)
         self.exercise = exercise
         self.folder = folder
@@ -382,6 +397,7 @@ class _ExerciseAuditor:
             exercise.title,
             exercise.float64,
             fingerprint(assignment, exercise, folder),
+            environment,
             right,
             len(self.answers) - right,
         )
@@ -435,7 +451,11 @@ class _ExerciseAuditor:
     def take_over(self, earlier: Audit) -> None:
         """Plans nothing if the earlier audit has what is asked for."""
         for known in earlier.exercises:
-            if known.fingerprint != self.found.fingerprint or known.problems:
+            same = (known.fingerprint, known.environment) == (
+                self.found.fingerprint,
+                self.found.environment,
+            )
+            if not same or known.problems:
                 continue
             wanted, tried = self.found.mutants, known.mutants
             if wanted is None or (tried is not None and tried.tried == wanted.tried):

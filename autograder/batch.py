@@ -7,6 +7,7 @@ stopped, and a submission that has not changed is not graded again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from autograder.build import write_whole
 from autograder.course import Assignment, Course
-from autograder.grade import Graded, Limits, grade
+from autograder.grade import ENGINE_VERSION, Graded, Limits, grade
 from autograder.gradebook import Gradebook
 from autograder.results import Report, Status
 from autograder.submission import Submission, find_submissions
@@ -80,6 +81,7 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
         for submission in find_submissions(members.submitted, assignment)
         if not wanted or submission.student in wanted
     ]
+    key = _key(course, assignment, limits)
     done: dict[str, Report] = {}
     todo = []
     with ExitStack() as stack:
@@ -89,13 +91,13 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
         for submission in submissions:
             recorded = None
             if not force:
-                recorded = _recorded(members, assignment, limits, submission, book)
+                recorded = _recorded(members, assignment, key, submission, book)
             if recorded is None:
                 todo.append(submission)
             else:
                 done[submission.student] = recorded
         on_total(len(todo))
-        record = _Recorder(assignment, members, limits, book, done, on_report)
+        record = _Recorder(assignment, members, key, book, done, on_report)
         again: list[Submission] = []
         with ThreadPoolExecutor(max_workers=jobs) as pool:
             futures: dict[Future[Graded], Submission] = {
@@ -134,7 +136,7 @@ class _Recorder:
 
     assignment: Assignment
     members: Class
-    limits: Limits
+    key: str
     book: Gradebook | None
     done: dict[str, Report]
     on_report: Callable[[Report], None]
@@ -148,7 +150,7 @@ class _Recorder:
         elif self.book is not None and self.book.has(report.student):
             report.reason += "; the gradebook keeps the marks of an earlier submission"
         record = {
-            "fingerprint": _fingerprint(self.assignment, self.limits, submission),
+            "key": f"{self.key}/{submission.sha256}",
             "in_gradebook": self.book is not None,
             "report": report.to_dict(),
         }
@@ -158,15 +160,17 @@ class _Recorder:
         self.on_report(report)
 
 
-def _fingerprint(assignment: Assignment, limits: Limits, submission: Submission) -> str:
+def _key(course: Course, assignment: Assignment, limits: Limits) -> str:
+    """All that a mark depends on besides the submission."""
     settings = replace(limits, threads=1)  # a mark does not depend on the number of threads
-    return f"{assignment.fingerprint}/{submission.sha256}/{settings}"
+    material = f"{ENGINE_VERSION} {assignment.fingerprint} {settings} {course.installed}"
+    return hashlib.sha256(material.encode()).hexdigest()
 
 
 def _recorded(
     members: Class,
     assignment: Assignment,
-    limits: Limits,
+    key: str,
     submission: Submission,
     book: Gradebook | None,
 ) -> Report | None:
@@ -176,7 +180,7 @@ def _recorded(
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["fingerprint"] != _fingerprint(assignment, limits, submission):
+        if record["key"] != f"{key}/{submission.sha256}":
             return None
         report = Report.from_dict(record["report"])
     except (ValueError, KeyError, TypeError):  # damaged, or of another version

@@ -1,8 +1,8 @@
 """What source/ says: courses, chapters, exercises, checks.
 
-A chapter is written once, as jupytext percent text with nbgrader's cell metadata, in
-source/chNN_name/name.py. This module reads it and refuses what could not be graded
-validly. Builder and grader start from the `Assignment` made here.
+A chapter is written once, as jupytext percent text with nbgrader's cell metadata, one file a
+section: source/chNN_name/NN_section.py, in the order of their names. This module reads it and
+refuses what could not be graded validly. Builder and grader start from the `Assignment` made here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import ast
 import copy
 import hashlib
 import re
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +22,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
 
-import autograder
 from autograder.checks import HIDDEN_BEGIN, HIDDEN_END
+from autograder.names import LOOSE, Code, definitions
 
 CODE_STUB = "raise NotImplementedError"
 DEFAULTS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600, "float64": []}
@@ -90,52 +91,66 @@ class Assignment:
 
     Attributes:
         name: folder name and nbgrader's assignment id, such as "ch01_concepts".
-        notebook_name: file name without ending, such as "concepts".
+        notebook_name: of the notebook that the sections make together, such as "concepts".
         cell_seconds, check_seconds: until a cell of a submission, or a check, is interrupted;
-            set in the file's header as `autograder: {cell_seconds: N, check_seconds: M}`.
+            set in the header of the first section as
+            `autograder: {cell_seconds: N, check_seconds: M}`.
         notebook_seconds: for a whole submission; set there, too.
         float64: ids of the exercises whose checks also hold in 64 bits; set there, too.
         source: the notebook as written, with solutions, hidden tests and mark schemes.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.name = path.parent.name
-        self.notebook_name = path.stem
-        self.text = path.read_text(encoding="utf-8")
+    def __init__(self, folder: Path):
+        self.name = folder.name
+        self.notebook_name = folder.name.partition("_")[2]
+        self.sections = sorted(folder.glob("*.py"))
         self.source = self._read()
         self._validate()
 
     def _read(self) -> NotebookNode:
+        texts = {path: path.read_text(encoding="utf-8") for path in self.sections}
+        self.text = "".join(texts.values())
         notebook = jupytext.reads(self.text, fmt="py:percent")
+        header, *others = self.sections
+        for path in others:
+            if re.match(r"\s*# ---", texts[path]):
+                raise CourseError(f"{path}: settings stand in the header of {header.name}")
+        sections = [
+            p for p, text in texts.items() for _ in re.finditer("^# %%", text, re.MULTILINE)
+        ]
+        if len(sections) != len(notebook.cells):
+            raise CourseError(f"{header.parent}: sections begin with `# %%` and end with a newline")
+        self._section_of: dict[str, Path] = {}  # by the cell's id
+        for cell, path in zip(notebook.cells, sections, strict=True):
+            digest = hashlib.sha256(cell.source.encode()).hexdigest()[:12]
+            cell.id = grade_id(cell) or f"cell-{digest}"
+            if cell.id in self._section_of:
+                problem = f"stands in the chapter twice, the second time in {path.name}"
+                raise self._error(cell, problem)
+            self._section_of[cell.id] = path
         settings = {**DEFAULTS, **notebook.metadata.get("autograder", {})}
         if unknown := settings.keys() - DEFAULTS.keys():
-            raise CourseError(f"{self.path}: the header has unknown settings: {sorted(unknown)}")
+            raise CourseError(f"{header}: the header has unknown settings: {sorted(unknown)}")
         self.cell_seconds = float(settings["cell_seconds"])
         self.check_seconds = float(settings["check_seconds"])
         self.notebook_seconds = float(settings["notebook_seconds"])
         if not isinstance(settings["float64"], list):
-            raise CourseError(f"{self.path}: float64 in the header is a list of exercises: [...]")
+            raise CourseError(f"{header}: float64 in the header is a list of exercises: [...]")
         self.float64 = frozenset(settings["float64"])
         notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
         notebook.nbformat, notebook.nbformat_minor = 4, 5
-        seen: set[str] = set()
-        for cell in notebook.cells:
-            digest = hashlib.sha256(cell.source.encode()).hexdigest()[:12]
-            cell.id = grade_id(cell) or f"cell-{digest}"
-            if cell.id in seen:
-                raise self._error(cell, "stands in the chapter twice")
-            seen.add(cell.id)
         return notebook
 
     def _error(self, cell: NotebookNode, problem: str) -> CourseError:
         where = grade_id(cell) or cell.source.strip().splitlines()[0][:60]
-        return CourseError(f"{self.name}: cell {where!r} {problem} (in {self.path})")
+        return CourseError(f"{self.name}: cell {where!r} {problem} ({self._section_of[cell.id]})")
 
     def _validate(self) -> None:
         ids = {grade_id(cell) for cell in self.source.cells}
         if unknown := sorted(x for x in self.float64 if f"test_{x}" not in ids):
-            raise CourseError(f"{self.path}: float64 in the header names no exercise: {unknown}")
+            raise CourseError(
+                f"{self.sections[0]}: float64 in the header names no exercise: {unknown}"
+            )
         for cell in self.source.cells:
             data = nbgrader_metadata(cell)
             if cell.cell_type == "code" and not data and not is_demo(cell):
@@ -155,7 +170,11 @@ class Assignment:
                 raise self._error(cell, "has checks whose points do not add up to the cell's")
 
     def only(self, *exercises: Exercise) -> Assignment:
-        """The chapter as far as these exercises need it: no other tests, nothing behind them."""
+        """The chapter as far as these exercises need it.
+
+        That is without other tests, what stands behind theirs, and answers to earlier exercises
+        that nothing in it uses.
+        """
         part = copy.copy(self)
         for cached in ("exercises", "assigned", "fingerprint"):
             vars(part).pop(cached, None)
@@ -168,6 +187,10 @@ class Assignment:
             tests.discard(grade_id(cell))
             if not tests:
                 break
+        own = {exercise.id for exercise in exercises}
+        earlier = [c for c in cells if nbgrader_metadata(c).get("solution") and c.id not in own]
+        unused = _unused(earlier, [cell for cell in cells if cell not in earlier])
+        cells = [cell for cell in cells if cell.id not in unused]
         part.source = nbformat.from_dict({**self.source, "cells": cells})
         return part
 
@@ -221,13 +244,50 @@ class Assignment:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever a mark could: with the chapter's text or the package's version."""
-        material = f"{autograder.__version__}\0{self.text}"
-        return hashlib.sha256(material.encode()).hexdigest()
+        """Changes whenever the chapter could give another mark; text and comments make none."""
+        material = [repr((self.cell_seconds, self.check_seconds, self.notebook_seconds))]
+        for cell, assigned in zip(self.source.cells, self.assigned.cells, strict=True):
+            data = nbgrader_metadata(cell)
+            if cell.cell_type == "code":
+                checks = parse_checks(cell.source) if _is_graded(cell) else []
+                code = [_syntax(cell.source), _syntax(assigned.source)]
+                material.append(repr([data, checks, is_demo(cell), code]))
+            elif data:
+                material.append(repr(data))
+        return hashlib.sha256("\0".join(material).encode()).hexdigest()
 
 
 def _is_graded(cell: NotebookNode) -> bool:
     return bool(nbgrader_metadata(cell).get("grade"))
+
+
+def _syntax(source: str) -> str:
+    """The same for the same code, whatever its comments and layout."""
+    try:
+        return ast.dump(ast.parse(source))
+    except SyntaxError:  # a magic command, say
+        return source
+
+
+def _unused(answers: Iterable[NotebookNode], others: Iterable[NotebookNode]) -> set[str]:
+    """Ids of the answers of which nothing is used by the other cells, or by answers that are."""
+    defined = {cell.id: definitions(cell.source) for cell in answers}
+    used: set[str] = set()
+    try:
+        for cell in others:
+            used |= _uses(definitions(cell.source))
+    except SyntaxError:  # a magic command, say: who knows what it uses?
+        return set()
+    while True:
+        needed = {i for i, names in defined.items() if LOOSE in names or used & names.keys()}
+        if not needed:
+            return set(defined)
+        for identifier in needed:
+            used |= _uses(defined.pop(identifier))
+
+
+def _uses(names: dict[str, Code]) -> set[str]:
+    return set().union(*(code.uses for code in names.values()))
 
 
 def _headings(markdown: str) -> Iterator[str]:
@@ -264,6 +324,10 @@ def parse_checks(source: str) -> list[CheckSpec]:
     return found
 
 
+def _normal(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
 class Course:
     """A folder with source/, release/ and notebooks/."""
 
@@ -280,15 +344,35 @@ class Course:
             f"{start} is not inside a course: no folder upwards has nbgrader_config.py and source/"
         )
 
+    @cached_property
+    def lock(self) -> dict[str, str]:
+        """The versions in requirements.lock by package; empty if the course has no such file."""
+        path = self.root / "requirements.lock"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return {
+            _normal(name): version
+            for name, equal, version in (line.partition("==") for line in lines)
+            if equal
+        }
+
+    @cached_property
+    def installed(self) -> dict[str, str]:
+        """The versions of the locked packages that are installed here."""
+        found = {}
+        for path in Path(sysconfig.get_path("purelib")).glob("*.dist-info"):
+            name, _, version = path.stem.rpartition("-")
+            if _normal(name) in self.lock:
+                found[_normal(name)] = version
+        return dict(sorted(found.items()))
+
     @property
     def chapters(self) -> list[str]:
         """Names of all chapters, in order."""
-        return sorted(path.parent.name for path in self.root.glob("source/ch[0-9][0-9]_*/*.py"))
+        return sorted({path.parent.name for path in self.root.glob("source/ch[0-9][0-9]_*/*.py")})
 
     def assignment(self, name: str) -> Assignment:
         """The chapter of that name."""
-        files = sorted((self.root / "source" / name).glob("*.py"))
-        if len(files) != 1:
+        if name not in self.chapters:
             known = ", ".join(self.chapters) or "none"
             raise CourseError(f"there is no chapter {name!r}; there are: {known}")
-        return Assignment(files[0])
+        return Assignment(self.root / "source" / name)

@@ -44,6 +44,7 @@ from autograder.sandbox import MEMORY_EXCEEDED, Isolation, Resources
 from autograder.sanitize import clean_cell, clean_result
 from autograder.submission import Rejected, Submission, is_untouched, parse, repair
 
+ENGINE_VERSION = 1  # raised when engine or checks could give another mark than before
 GRACE_SECONDS = 5
 SERVE = "from autograder.remote import serve as _serve; _serve()"
 _MESSAGES = frozenset(

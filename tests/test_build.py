@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -26,10 +27,8 @@ def copy_of(course: Course, folder: Path) -> Course:
 
 
 def edit(course: Course, old: str, new: str) -> None:
-    path = course.root / "source" / CHAPTER / "concepts.py"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
+    path = next(p for p in course.assignment(CHAPTER).sections if old in p.read_text())
+    path.write_text(path.read_text().replace(old, new, 1))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -100,6 +99,40 @@ def test_the_release_holds_nothing_but_the_notebook() -> None:
     files = [path.relative_to(ROOT) for path in (ROOT / "release").rglob("*") if path.is_file()]
     assert all(path.suffix == ".ipynb" for path in files)
     assert len(files) == len(CHAPTERS)
+
+
+def test_no_section_reaches_students_through_nbgraders_release(
+    course: Course, tmp_path: Path
+) -> None:
+    """nbgrader copies what lies beside the notebook in source/: here, the sections."""
+    for name in ("source", "nbgrader_config.py"):
+        path = course.root / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
+    assignment = course.assignment(CHAPTER)
+    nbformat.write(assignment.source, tmp_path / "source" / CHAPTER / "concepts.ipynb")
+    command = ["nbgrader", "generate_assignment", CHAPTER, "--course-dir", str(tmp_path)]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    released = [path.name for path in (tmp_path / "release").rglob("*") if path.is_file()]
+    assert released == ["concepts.ipynb"]
+
+
+def test_sections_are_joined_in_order_and_named_in_errors(course: Course, tmp_path: Path) -> None:
+    spoiled = copy_of(course, tmp_path)
+    folder = tmp_path / "source" / CHAPTER
+    titles = [cell.source for cell in spoiled.assignment(CHAPTER).source.cells]
+    assert [path.name[:2] for path in spoiled.assignment(CHAPTER).sections] == [
+        f"{number:02}" for number in range(14)
+    ]
+    (folder / "03_attention.py").rename(folder / "99_attention.py")
+    moved = [cell.source for cell in spoiled.assignment(CHAPTER).source.cells]
+    assert moved != titles
+    assert sorted(moved) == sorted(titles)
+    shutil.copy(folder / "99_attention.py", folder / "98_again.py")
+    with pytest.raises(CourseError, match=r"the second time in 99_attention.py .*98_again.py"):
+        spoiled.assignment(CHAPTER)
+    shutil.copy(folder / "00_introduction.py", folder / "98_again.py")
+    with pytest.raises(CourseError, match=r"98_again.py: settings stand in the header of 00_"):
+        spoiled.assignment(CHAPTER)
 
 
 def test_no_line_of_a_solution_or_hidden_test_is_in_the_release(assignment: Assignment) -> None:
