@@ -33,7 +33,7 @@ audit: setup  ## every answer and every mutant; docs/validity.md
 	for chapter in $(CHAPTERS); do \
 	    $(BIN)/autograder audit $$chapter --mutants --json docs/validity/$$chapter.json || exit 1; \
 	done
-	$(BIN)/python -m autograder.validity docs/validity > docs/validity.md
+	$(BIN)/python -m autograder.audit.page docs/validity > docs/validity.md
 
 bench: setup  ## this grader against stock nbgrader, in one run
 	$(BIN)/python tests/bench/bench.py

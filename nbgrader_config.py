@@ -1,6 +1,6 @@
 """nbgrader's configuration for this course; `autograder` runs nbgrader with it, too."""
 
-from autograder.course import CODE_STUB, TEXT_STUB
+from autograder.course.source import CODE_STUB, TEXT_STUB
 
 c = get_config()  # noqa: F821  (nbgrader defines it)
 c.CourseDirectory.course_id = "large-models"
@@ -13,7 +13,7 @@ c.ClearMarkScheme.enforce_metadata = False
 # Submissions are graded in the sandbox, by the judge: `nbgrader autograde`, formgrader's button and
 # `autograder grade` give the same marks.
 c.Autograde.autograde_preprocessors = [
-    "autograder.nbgrader_plugin.Judge",
+    "autograder.classroom.nbgrader_plugin.Judge",
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",

@@ -31,14 +31,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from autograder import audit as auditing
-from autograder import batch, doctor
-from autograder import build as builder
-from autograder.course import Course, CourseError
-from autograder.grade import Limits
-from autograder.report import write_report
+from autograder.audit import audit as auditing
+from autograder.classroom import batch
+from autograder.classroom.report import write_report
+from autograder.course import build as builder
+from autograder.course.source import Course, CourseError
+from autograder.engine.grade import Limits
 from autograder.results import Report, Status
-from autograder.sandbox import Isolation
+from autograder.sandbox import doctor
+from autograder.sandbox.confine import Isolation
 
 log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode
 
-from autograder.course import Assignment, Course
-from autograder.grade import Graded, Limits, grade
-from autograder.submission import Submission
+from autograder.course.source import Assignment, Course
+from autograder.engine.grade import Graded, Limits, grade
+from autograder.engine.submission import Submission
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sample_class import CHAPTER, ROOT, as_bytes

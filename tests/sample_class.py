@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.course import grade_id
+from autograder.course.source import grade_id
 
 ROOT = Path(__file__).parent.parent
 CHAPTER = "ch01_concepts"

@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from attacks import attacks, witness  # noqa: E402
 from attacks.attacks import ATTACKS, CHAPTER, Attack  # noqa: E402
-from autograder.course import Course  # noqa: E402
+from autograder.course.source import Course  # noqa: E402
 
 RESULTS = HERE / "stock.json"
 SECONDS, MORE_SECONDS = 60, 15  # for one submission; for each further one of the same run

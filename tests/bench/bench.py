@@ -36,9 +36,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 from nbgrader.api import Gradebook
 from sample_class import CHAPTER, answer, as_bytes, fill, stock_config
 
-from autograder.course import Assignment, Course
-from autograder.kernels import PRELOADED
-from autograder.submission import Submission, parse, repair
+from autograder.course.source import Assignment, Course
+from autograder.engine.fork import PRELOADED
+from autograder.engine.submission import Submission, parse, repair
 
 EXERCISES = ("budget", "attention", "digits_cnn")
 WARM_UP = "aaa_untouched"

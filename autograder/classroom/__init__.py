@@ -1,0 +1,1 @@
+"""Many submissions: gradebook, records and reports."""

@@ -1,0 +1,62 @@
+"""The same engine behind `nbgrader autograde` and formgrader's Autograde button.
+
+nbgrader_config.py puts `Judge` in the place of nbgrader's own `Execute`. nbgrader then reads the
+marks from the notebook that the engine has executed, as it always does.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+from nbgrader.converters.base import NbGraderException
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+from autograder.course.source import Course
+from autograder.engine.grade import Limits, grade
+from autograder.engine.submission import read_submission
+from autograder.results import Status
+from autograder.sandbox.confine import Isolation
+from autograder.sandbox.doctor import best
+
+
+class Judge(NbGraderPreprocessor):
+    """Grades the student's notebook in the sandbox, by the judge."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """The executed notebook in place of `nb`, which nbgrader has already changed.
+
+        Raises:
+            NbGraderException: if the submission is rejected; nbgrader then goes on to the next.
+        """
+        who = resources["nbgrader"]
+        coursedir = self.parent.parent.coursedir
+        course = Course.find(Path(coursedir.root))
+        assignment = course.assignment(who["assignment"])
+        submitted = Path(coursedir.format_path(coursedir.submitted_directory, ".", ".")).resolve()
+        submission = read_submission(submitted, who["student"], assignment)
+        limits = Limits(threads=os.cpu_count() or 1, isolation=_isolation())
+        with ThreadPoolExecutor(1) as pool:  # formgrader calls from inside an event loop
+            graded = pool.submit(grade, assignment, submission, limits).result()
+        if graded.report.status is not Status.GRADED or graded.notebook is None:
+            raise NbGraderException(
+                f"{who['student']}, {who['assignment']}: {graded.report.reason}"
+            )
+        for note in graded.report.repairs:
+            self.log.info("%s: %s", who["student"], note)
+        return graded.notebook, resources
+
+
+@cache
+def _isolation() -> Isolation:
+    isolation, missing = best()
+    if isolation is Isolation.NONE:
+        what = "; ".join(f"{finding.layer}: {finding.seen}" for finding in missing)
+        raise NbGraderException(f"submissions cannot be confined here: {what}")
+    return isolation

@@ -1,0 +1,269 @@
+"""Turns source/ into what people open: release/ for students, notebooks/ to read.
+
+The release is made by nbgrader itself, so that its gradebook knows the assignment. The same
+source gives the same bytes. A solved notebook remembers the source that it was made from and is
+executed again only when that has changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbgrader.converters import GenerateAssignment
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import capture_log
+from PIL import Image
+from traitlets.config import Config, PyFileConfigLoader
+
+from autograder.checks import SEED_VARIABLE
+from autograder.course.source import (
+    NOTEBOOK_METADATA,
+    Assignment,
+    Course,
+    CourseError,
+    grade_id,
+    is_demo,
+    nbgrader_metadata,
+)
+
+EXECUTION_SECONDS = 300
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=".", suffix=".tmp", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def to_json(notebook: NotebookNode) -> str:
+    """The notebook as text, the same for the same content."""
+    return str(nbformat.writes(notebook)).rstrip("\n") + "\n"
+
+
+def build(course: Course, name: str, log: Callable[[str], None]) -> None:
+    """Writes the chapter's source notebook, release and solved notebook."""
+    assignment = course.assignment(name)
+    release = make_release(course, assignment, _database(course.root))
+    write_whole(_release_path(course, assignment), release)
+    log(f"{name}: release/{name}/{assignment.notebook_name}.ipynb")
+    solved = solved_path(course, assignment)
+    if solved.exists() and _is_current(nbformat.read(solved, as_version=4), assignment):
+        log(f"{name}: notebooks/{solved.name} is current")
+        return
+    log(f"{name}: executing notebooks/{solved.name} …")
+    write_whole(solved, to_json(execute(make_solved(assignment), course.root)))
+
+
+def orphans(course: Course) -> list[str]:
+    """Notebooks in release/ and notebooks/ that no chapter makes."""
+    made = set()
+    for name in course.chapters:
+        assignment = course.assignment(name)
+        made |= {_release_path(course, assignment), solved_path(course, assignment)}
+    found = [p for folder in ("release", "notebooks") for p in course.root.glob(f"{folder}/**/*")]
+    return [
+        f"{path.relative_to(course.root)} belongs to no chapter"
+        for path in sorted(found)
+        if path.is_file() and path not in made and ".ipynb_checkpoints" not in path.parts
+    ]
+
+
+def check(course: Course, name: str) -> list[str]:
+    """What is stale among the chapter's committed files; empty if nothing is."""
+    assignment = course.assignment(name)
+    stale = []
+    with tempfile.TemporaryDirectory() as scratch:
+        release = make_release(course, assignment, _database(Path(scratch)))
+    path = _release_path(course, assignment)
+    if not path.exists() or path.read_text(encoding="utf-8") != release:
+        stale.append(f"release/{name}/{path.name} is not what source/ says")
+    solved = solved_path(course, assignment)
+    if not solved.exists() or not _is_current(nbformat.read(solved, as_version=4), assignment):
+        stale.append(f"notebooks/{solved.name} is not what source/ says")
+    return stale
+
+
+def solved_path(course: Course, assignment: Assignment) -> Path:
+    """notebooks/NN_name.ipynb."""
+    number = assignment.name[2:4]
+    return course.root / "notebooks" / f"{number}_{assignment.notebook_name}.ipynb"
+
+
+def _release_path(course: Course, assignment: Assignment) -> Path:
+    return course.root / "release" / assignment.name / f"{assignment.notebook_name}.ipynb"
+
+
+def _database(folder: Path) -> str:
+    return f"sqlite:///{folder.resolve() / 'gradebook.db'}"
+
+
+def make_release(course: Course, assignment: Assignment, db_url: str) -> str:
+    """The students' notebook as text; saves the assignment in the gradebook at `db_url`.
+
+    Raises:
+        CourseError: if nbgrader refuses, or if a solution, a hidden test or a mark scheme
+            would reach the students.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch, "source", assignment.name)
+        source.mkdir(parents=True)
+        nbformat.write(assignment.source, source / f"{assignment.notebook_name}.ipynb")
+        loader = PyFileConfigLoader("nbgrader_config.py", path=str(course.root))
+        config = Config(loader.load_config())
+        config.CourseDirectory.root = scratch
+        config.CourseDirectory.db_url = db_url
+        config.CourseDirectory.assignment_id = assignment.name
+        _put_environment_on_path()
+        result = capture_log(
+            GenerateAssignment(coursedir=CourseDirectory(config=config), config=config, force=True)
+        )
+        if not result["success"]:
+            raise CourseError(f"{assignment.name}: nbgrader refuses the source:\n{result['log']}")
+        made = Path(scratch, "release", assignment.name)
+        extra = {path.name for path in made.iterdir()} - {f"{assignment.notebook_name}.ipynb"}
+        if extra:
+            raise CourseError(f"{assignment.name}: unexpected files in the release: {extra}")
+        notebook = nbformat.read(made / f"{assignment.notebook_name}.ipynb", as_version=4)
+    leaks = find_leaks(assignment, notebook)
+    if leaks:
+        raise CourseError(f"{assignment.name}: the release would show {leaks[0]!r}")
+    return to_json(notebook)
+
+
+def _put_environment_on_path() -> None:
+    """nbgrader calls alembic by name, which is found only if this environment is on PATH."""
+    here = str(Path(sys.executable).parent)
+    if here not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
+
+
+def regions(source: str, *names: str) -> list[str]:
+    """The non-blank lines between the BEGIN and END markers of the regions named."""
+    found, inside = [], False
+    for line in source.splitlines():
+        if any(f"### END {name}" in line for name in names):
+            inside = False
+        if inside and line.strip():
+            found.append(line.strip())
+        if any(f"### BEGIN {name}" in line for name in names):
+            inside = True
+    return found
+
+
+def find_leaks(assignment: Assignment, release: NotebookNode) -> list[str]:
+    """Lines of solutions, hidden tests and mark schemes that stand in the release.
+
+    Short lines such as `else:` stand in many places; a line counts if it has fifteen characters or
+    more and stands nowhere else in the source.
+    """
+    secret, public = set(), set()
+    for cell in assignment.source.cells:
+        hidden = regions(cell.source, "SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
+        secret.update(hidden)
+        remaining = list(hidden)
+        for line in map(str.strip, cell.source.splitlines()):
+            if line in remaining:
+                remaining.remove(line)
+            else:
+                public.add(line)
+    shown = {line.strip() for cell in release.cells for line in cell.source.splitlines()}
+    markers = [line for line in shown if re.search(r"### (BEGIN|END) ", line)]
+    return sorted(line for line in (secret - public) & shown if len(line) >= 15) + markers
+
+
+def make_solved(assignment: Assignment) -> NotebookNode:
+    """The notebook with solutions and visible tests, not yet executed."""
+    notebook = nbformat.from_dict(assignment.source)
+    for cell in notebook.cells:
+        secret, kept = False, []
+        for line in cell.source.splitlines():
+            marker = re.search(r"### (BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)", line)
+            if marker is None:
+                if not secret:
+                    kept.append(line)
+            elif marker[2] == "HIDDEN TESTS":
+                secret = marker[1] == "BEGIN"
+        cell.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip()
+        cell.id = grade_id(cell) or cell.id
+        cell.metadata = nbformat.from_dict({"tags": ["demo"]} if is_demo(cell) else {})
+    notebook.metadata["autograder"] = {"source_sha256": _digest(assignment)}
+    return notebook
+
+
+def _digest(assignment: Assignment) -> str:
+    return hashlib.sha256(assignment.text.encode()).hexdigest()
+
+
+def _is_current(solved: NotebookNode, assignment: Assignment) -> bool:
+    """Whether the solved notebook has this source's cells and has been executed without error."""
+    fresh = make_solved(assignment)
+    same = solved.metadata.get("autograder") == fresh.metadata["autograder"] and [
+        (cell.id, cell.source) for cell in solved.cells
+    ] == [(cell.id, cell.source) for cell in fresh.cells]
+    return same and all(
+        cell.execution_count and not any(o.output_type == "error" for o in cell.outputs)
+        for cell in solved.cells
+        if cell.cell_type == "code"
+    )
+
+
+def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
+    """The notebook with its outputs, run from cold in `folder`.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: if a cell fails.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        client = NotebookClient(
+            notebook,
+            # Unix sockets in a folder of our own: nothing to listen on a port.
+            km=AsyncKernelManager(transport="ipc", ip=f"{scratch}/kernel"),
+            timeout=EXECUTION_SECONDS,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(folder)}},
+        )
+        # The manager is ours, so it is for us to end the kernel.
+        executed: NotebookNode = client.execute(
+            env={**os.environ, SEED_VARIABLE: "0"}, cleanup_kc=True
+        )
+    executed.metadata = nbformat.from_dict({**notebook.metadata, **NOTEBOOK_METADATA})
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = _with_a_palette(output.data["image/png"])
+    return executed
+
+
+def _with_a_palette(figure: str) -> str:
+    """The same figure in 256 colours, in a third of the bytes; both in base64."""
+    image = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
+    small = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
+
+
+def exercise_cells(assignment: Assignment) -> dict[str, str]:
+    """The source of each exercise's cell, with the reference solution, by exercise id."""
+    return {
+        str(grade_id(cell)): cell.source
+        for cell in assignment.source.cells
+        if nbgrader_metadata(cell).get("solution")
+    }

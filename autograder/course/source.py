@@ -1,0 +1,378 @@
+"""What source/ says: courses, chapters, exercises, checks.
+
+A chapter is written once, as jupytext percent text with nbgrader's cell metadata, one file a
+section: source/chNN_name/NN_section.py, in the order of their names. This module reads it and
+refuses what could not be graded validly. Builder and grader start from the `Assignment` made here.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import hashlib
+import re
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
+
+from autograder.checks import HIDDEN_BEGIN, HIDDEN_END
+from autograder.course.names import LOOSE, Code, definitions
+
+CODE_STUB = "raise NotImplementedError"
+DEFAULTS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600, "float64": []}
+TEXT_STUB = "*Your answer here.*"
+NOTEBOOK_METADATA = {
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python"},
+}
+
+
+class CourseError(Exception):
+    """The course's own source cannot be used; the message says where and what to do."""
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """A check as its author wrote it."""
+
+    name: str
+    title: str
+    hidden: bool
+    points: float
+    hint: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: a cell to fill in and, unless a person marks it, the cell that tests it.
+
+    `float64` says whether its checks hold, too, where torch's default type has 64 bits; the audit
+    then tries both.
+    """
+
+    id: str
+    title: str
+    points: float
+    test_id: str | None
+    checks: tuple[CheckSpec, ...]
+    float64: bool = False
+
+
+def nbgrader_metadata(cell: NotebookNode) -> dict[str, object]:
+    """The cell's nbgrader metadata, empty if it has none."""
+    found = cell.metadata.get("nbgrader")
+    return found if isinstance(found, dict) else {}
+
+
+def grade_id(cell: NotebookNode) -> str | None:
+    """The cell's nbgrader id, if it has one."""
+    found = nbgrader_metadata(cell).get("grade_id")
+    return found if isinstance(found, str) else None
+
+
+def is_demo(cell: NotebookNode) -> bool:
+    """Whether the cell only shows something: no test needs it, so grading skips it."""
+    return "demo" in cell.metadata.get("tags", [])
+
+
+class Assignment:
+    """One chapter.
+
+    Attributes:
+        name: folder name and nbgrader's assignment id, such as "ch01_concepts".
+        notebook_name: of the notebook that the sections make together, such as "concepts".
+        cell_seconds, check_seconds: until a cell of a submission, or a check, is interrupted;
+            set in the header of the first section as
+            `autograder: {cell_seconds: N, check_seconds: M}`.
+        notebook_seconds: for a whole submission; set there, too.
+        float64: ids of the exercises whose checks also hold in 64 bits; set there, too.
+        source: the notebook as written, with solutions, hidden tests and mark schemes.
+    """
+
+    def __init__(self, folder: Path):
+        self.name = folder.name
+        self.notebook_name = folder.name.partition("_")[2]
+        self.sections = sorted(folder.glob("*.py"))
+        self.source = self._read()
+        self._validate()
+
+    def _read(self) -> NotebookNode:
+        texts = {path: path.read_text(encoding="utf-8") for path in self.sections}
+        self.text = "".join(texts.values())
+        notebook = jupytext.reads(self.text, fmt="py:percent")
+        header, *others = self.sections
+        for path in others:
+            if re.match(r"\s*# ---", texts[path]):
+                raise CourseError(f"{path}: settings stand in the header of {header.name}")
+        sections = [
+            p for p, text in texts.items() for _ in re.finditer("^# %%", text, re.MULTILINE)
+        ]
+        if len(sections) != len(notebook.cells):
+            raise CourseError(f"{header.parent}: sections begin with `# %%` and end with a newline")
+        self._section_of: dict[str, Path] = {}  # by the cell's id
+        for cell, path in zip(notebook.cells, sections, strict=True):
+            digest = hashlib.sha256(cell.source.encode()).hexdigest()[:12]
+            cell.id = grade_id(cell) or f"cell-{digest}"
+            if cell.id in self._section_of:
+                problem = f"stands in the chapter twice, the second time in {path.name}"
+                raise self._error(cell, problem)
+            self._section_of[cell.id] = path
+        settings = {**DEFAULTS, **notebook.metadata.get("autograder", {})}
+        if unknown := settings.keys() - DEFAULTS.keys():
+            raise CourseError(f"{header}: the header has unknown settings: {sorted(unknown)}")
+        self.cell_seconds = float(settings["cell_seconds"])
+        self.check_seconds = float(settings["check_seconds"])
+        self.notebook_seconds = float(settings["notebook_seconds"])
+        if not isinstance(settings["float64"], list):
+            raise CourseError(f"{header}: float64 in the header is a list of exercises: [...]")
+        self.float64 = frozenset(settings["float64"])
+        notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
+        notebook.nbformat, notebook.nbformat_minor = 4, 5
+        return notebook
+
+    def _error(self, cell: NotebookNode, problem: str) -> CourseError:
+        where = grade_id(cell) or cell.source.strip().splitlines()[0][:60]
+        return CourseError(f"{self.name}: cell {where!r} {problem} ({self._section_of[cell.id]})")
+
+    def _validate(self) -> None:
+        ids = {grade_id(cell) for cell in self.source.cells}
+        if unknown := sorted(x for x in self.float64 if f"test_{x}" not in ids):
+            raise CourseError(
+                f"{self.sections[0]}: float64 in the header names no exercise: {unknown}"
+            )
+        for cell in self.source.cells:
+            data = nbgrader_metadata(cell)
+            if cell.cell_type == "code" and not data and not is_demo(cell):
+                raise self._error(
+                    cell, "is neither locked set-up, exercise, test nor tagged demo: mark it"
+                )
+            if cell.cell_type != "code" or not data.get("grade"):
+                continue
+            test_id = str(data["grade_id"])
+            if test_id.removeprefix("test_") not in ids or not test_id.startswith("test_"):
+                raise self._error(cell, "must be called test_X for an exercise X")
+            checks = parse_checks(cell.source)
+            for check in checks:
+                if not (check.title and check.hint):
+                    raise self._error(cell, f"has a check, {check.name}, without title or hint")
+            if sum(check.points for check in checks) != data["points"]:
+                raise self._error(cell, "has checks whose points do not add up to the cell's")
+
+    def only(self, *exercises: Exercise) -> Assignment:
+        """The chapter as far as these exercises need it.
+
+        That is without other tests, what stands behind theirs, and answers to earlier exercises
+        that nothing in it uses.
+        """
+        part = copy.copy(self)
+        for cached in ("exercises", "assigned", "fingerprint"):
+            vars(part).pop(cached, None)
+        cells = []
+        tests = {exercise.test_id for exercise in exercises}
+        for cell in self.source.cells:
+            is_code = cell.cell_type == "code" and not is_demo(cell)
+            if is_code and (grade_id(cell) in tests or not _is_graded(cell)):
+                cells.append(cell)
+            tests.discard(grade_id(cell))
+            if not tests:
+                break
+        own = {exercise.id for exercise in exercises}
+        earlier = [c for c in cells if nbgrader_metadata(c).get("solution") and c.id not in own]
+        unused = _unused(earlier, [cell for cell in cells if cell not in earlier])
+        cells = [cell for cell in cells if cell.id not in unused]
+        part.source = nbformat.from_dict({**self.source, "cells": cells})
+        return part
+
+    @property
+    def title(self) -> str:
+        """The chapter's title, its first heading."""
+        return next(_headings(self.source.cells[0].source))
+
+    @cached_property
+    def exercises(self) -> list[Exercise]:
+        """The exercises in the order of the notebook."""
+        by_id = {grade_id(cell): cell for cell in self.source.cells if grade_id(cell)}
+        found, title = [], ""
+        for cell in self.source.cells:
+            if cell.cell_type == "markdown":
+                title = next(reversed(list(_headings(cell.source))), title)
+            data = nbgrader_metadata(cell)
+            if not data.get("solution"):
+                continue
+            name = re.sub(r"^Exercise ", "", title).replace(" · ", " ")
+            identifier = str(data["grade_id"])
+            test = by_id.get(f"test_{identifier}")
+            if test is not None:
+                points = float(test.metadata.nbgrader.points)
+                checks = tuple(parse_checks(test.source))
+                float64 = identifier in self.float64
+                found.append(Exercise(identifier, name, points, grade_id(test), checks, float64))
+            elif data.get("grade"):
+                found.append(
+                    Exercise(identifier, name, float(cell.metadata.nbgrader.points), None, ())
+                )
+        return found
+
+    @cached_property
+    def assigned(self) -> NotebookNode:
+        """The notebook as the grader sees it: no solutions, but hidden tests, and checksums.
+
+        It is what nbgrader's generate_assignment saves in the gradebook.
+        """
+        notebook = nbformat.from_dict(self.source)
+        resources: dict[str, object] = {}
+        stubs = {"code_stub": {"python": CODE_STUB}, "text_stub": TEXT_STUB}
+        for step in (
+            LockCells(),
+            ClearSolutions(**stubs),
+            CheckCellMetadata(),
+            ComputeChecksums(),
+        ):
+            notebook, resources = step.preprocess(notebook, resources)
+        return notebook
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever the chapter could give another mark; text and comments make none."""
+        material = [repr((self.cell_seconds, self.check_seconds, self.notebook_seconds))]
+        for cell, assigned in zip(self.source.cells, self.assigned.cells, strict=True):
+            data = nbgrader_metadata(cell)
+            if cell.cell_type == "code":
+                checks = parse_checks(cell.source) if _is_graded(cell) else []
+                code = [_syntax(cell.source), _syntax(assigned.source)]
+                material.append(repr([data, checks, is_demo(cell), code]))
+            elif data:
+                material.append(repr(data))
+        return hashlib.sha256("\0".join(material).encode()).hexdigest()
+
+
+def _is_graded(cell: NotebookNode) -> bool:
+    return bool(nbgrader_metadata(cell).get("grade"))
+
+
+def _syntax(source: str) -> str:
+    """The same for the same code, whatever its comments and layout."""
+    try:
+        return ast.dump(ast.parse(source))
+    except SyntaxError:  # a magic command, say
+        return source
+
+
+def _unused(answers: Iterable[NotebookNode], others: Iterable[NotebookNode]) -> set[str]:
+    """Ids of the answers of which nothing is used by the other cells, or by answers that are."""
+    defined = {cell.id: definitions(cell.source) for cell in answers}
+    used: set[str] = set()
+    try:
+        for cell in others:
+            used |= _uses(definitions(cell.source))
+    except SyntaxError:  # a magic command, say: who knows what it uses?
+        return set()
+    while True:
+        needed = {i for i, names in defined.items() if LOOSE in names or used & names.keys()}
+        if not needed:
+            return set(defined)
+        for identifier in needed:
+            used |= _uses(defined.pop(identifier))
+
+
+def _uses(names: dict[str, Code]) -> set[str]:
+    return set().union(*(code.uses for code in names.values()))
+
+
+def _headings(markdown: str) -> Iterator[str]:
+    for match in re.finditer(r"^#+ (?!BEGIN |END )(.+)$", markdown, re.MULTILINE):
+        yield match[1].strip()
+
+
+def parse_checks(source: str) -> list[CheckSpec]:
+    """The checks that a test cell defines, read without running it."""
+    lines = source.splitlines()
+    hidden = set()
+    inside = False
+    for number, line in enumerate(lines, 1):
+        inside = (inside or line.strip() == HIDDEN_BEGIN) and line.strip() != HIDDEN_END
+        if inside:
+            hidden.add(number)
+    found = []
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "check":
+                options = {key.arg: ast.literal_eval(key.value) for key in call.keywords}
+                title = " ".join((ast.get_docstring(node) or "").split())
+                found.append(
+                    CheckSpec(
+                        node.name,
+                        title,
+                        node.lineno in hidden,
+                        float(options["points"]),
+                        str(options.get("hint", "")),
+                    )
+                )
+    return found
+
+
+def _normal(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+class Course:
+    """A folder with source/, release/ and notebooks/."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    @classmethod
+    def find(cls, start: Path) -> Course:
+        """The course that the folder `start` belongs to: the nearest one upwards."""
+        for folder in [start.resolve(), *start.resolve().parents]:
+            if (folder / "nbgrader_config.py").exists() and (folder / "source").is_dir():
+                return cls(folder)
+        raise CourseError(
+            f"{start} is not inside a course: no folder upwards has nbgrader_config.py and source/"
+        )
+
+    @cached_property
+    def lock(self) -> dict[str, str]:
+        """The versions in requirements.lock by package; empty if the course has no such file."""
+        path = self.root / "requirements.lock"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return {
+            _normal(name): version
+            for name, equal, version in (line.partition("==") for line in lines)
+            if equal
+        }
+
+    @cached_property
+    def installed(self) -> dict[str, str]:
+        """The versions of the locked packages that are installed here."""
+        found = {}
+        for path in Path(sysconfig.get_path("purelib")).glob("*.dist-info"):
+            name, _, version = path.stem.rpartition("-")
+            if _normal(name) in self.lock:
+                found[_normal(name)] = version
+        return dict(sorted(found.items()))
+
+    @property
+    def chapters(self) -> list[str]:
+        """Names of all chapters, in order."""
+        return sorted({path.parent.name for path in self.root.glob("source/ch[0-9][0-9]_*/*.py")})
+
+    def assignment(self, name: str) -> Assignment:
+        """The chapter of that name."""
+        if name not in self.chapters:
+            known = ", ".join(self.chapters) or "none"
+            raise CourseError(f"there is no chapter {name!r}; there are: {known}")
+        return Assignment(self.root / "source" / name)

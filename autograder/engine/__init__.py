@@ -1,0 +1,1 @@
+"""One submission: bytes in, a report and the executed notebook out."""

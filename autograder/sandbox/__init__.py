@@ -1,0 +1,1 @@
+"""What a student's process may touch."""

@@ -1,0 +1,285 @@
+"""The class report, checked from outside: its three files against figures computed here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from datetime import datetime
+from html import unescape
+from pathlib import Path
+from statistics import mean, median
+
+import pytest
+
+from autograder.checks import CheckResult, Outcome
+from autograder.classroom.report import write_report
+from autograder.results import ExerciseResult, Report, Status
+
+TITLE = "Chapter 1 · What large models are made of"
+P, F, N = Outcome.PASSED, Outcome.FAILED, Outcome.NOT_ATTEMPTED
+
+
+def check(name: str, outcome: Outcome, message: str = "") -> CheckResult:
+    points = 2.0 if outcome is P else 0.0
+    return CheckResult(name, f"Title of {name}", name == "late", outcome, points, 2.0, message)
+
+
+def graded(
+    student: str, *outcomes: Outcome, message: str = "", written: float | None = None
+) -> Report:
+    """A submission with one exercise of three checks and a written one."""
+    names = ("early", "middle", "late")
+    checks = [check(name, outcome, message) for name, outcome in zip(names, outcomes, strict=True)]
+    score = sum(c.points for c in checks)
+    exercises = [
+        ExerciseResult("test_heads", "Exercise 1.3 · Heads", score, 6.0, checks),
+        ExerciseResult("claims", "W1.1 Claims", written, 12.0),
+    ]
+    return Report(student, "ch01", Status.GRADED, "", score, 6.0, 3.25, [], exercises)
+
+
+def rejected(student: str, reason: str = "not a notebook") -> Report:
+    return Report(student, "ch01", Status.REJECTED, reason)
+
+
+CLASS = [
+    graded("ada", P, P, P),
+    graded("bo", P, F, F, written=7.5),
+    graded("cy", P, P, F),
+    graded("di", N, N, N),
+    rejected("ed"),
+    Report("flo", "ch01", Status.FAILED, "the kernel did not start"),
+]
+
+
+def page_of(reports: list[Report], folder: Path, **options: datetime) -> str:
+    return write_report(reports, TITLE, folder, **options).read_text(encoding="utf-8")
+
+
+def figure(page: str, name: str) -> str:
+    """The text of a headline figure, without markup."""
+    found = re.search(rf'data-figure="{name}">(.*?)</(?:dd|b)>', page, re.DOTALL)
+    assert found, f"no figure {name}"
+    return " ".join(re.sub(r"<[^>]*>", "", found[1]).split())
+
+
+def table_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "grades.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def words(page: str, start: str, end: str) -> str:
+    """What a reader sees between two marks of the page's source."""
+    part = page[page.index(start) :]
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", part[: part.index(end)])).split())
+
+
+def test_headline_leaves_submissions_without_a_mark_out_of_the_averages(tmp_path: Path) -> None:
+    page = page_of(CLASS, tmp_path)
+    scores = [6.0, 2.0, 4.0, 0.0]
+    assert figure(page, "submissions") == "6"
+    assert [figure(page, str(status)) for status in Status] == ["4", "1", "1"]
+    assert figure(page, "median") == f"{median(scores):g} / 6"
+    assert figure(page, "mean") == f"{mean(scores):g} / 6"
+    assert figure(page, "max-score") == "6"
+    assert figure(page, "waiting") == "3"
+
+
+def test_exercise_row_counts_only_attempts(tmp_path: Path) -> None:
+    row = words(page_of(CLASS, tmp_path), '<th scope="row">Exercise 1.3', "</tr>")
+    assert "3 / 6" in row
+    assert "25% 1 of 4 25% 1 of 4" in row  # full marks, not attempted
+    late = row.index("67% 2 of 3 Title of late hidden")
+    assert late < row.index("33% 1 of 3 Title of middle visible")
+    assert "Title of early" not in row
+
+
+def test_written_exercise_is_marked_by_hand(tmp_path: Path) -> None:
+    row = words(page_of(CLASS, tmp_path), '<th scope="row">W1.1', "</tr>")
+    assert "7.5 / 12" in row
+    assert row.endswith("marked by hand · waiting for a mark: 3 of 4")
+
+
+def test_attention_lists_what_needs_a_person(tmp_path: Path) -> None:
+    stopped = graded("gil", P, Outcome.TIMED_OUT, Outcome.KERNEL_DIED)
+    stopped.repairs = ["a test cell was put back"]
+    part = words(page_of([*CLASS, stopped], tmp_path), "Needs your attention", "</section>")
+    assert "Grading failed (1)" in part
+    assert "flo the kernel did not start" in part
+    assert "ed not a notebook" in part
+    assert "gil a test cell was put back" in part
+    assert "gil 1.3: timed out (1), kernel died (1)" in part
+    assert "ada" not in part
+
+
+def test_student_row_shows_points_and_the_checks_that_failed(tmp_path: Path) -> None:
+    page = page_of([graded("bo", P, F, N, message="one row too many")], tmp_path)
+    row = words(page, 'id="s0"', "</details>")
+    assert "bo graded 2 / 6 2 / 6 – / 12 3.2 s" in row
+    assert "failed · Title of middle visible 0 / 2 one row too many" in row
+    assert "not attempted · Title of late hidden" in row
+    assert "Title of early" not in row
+
+
+@pytest.mark.parametrize("place", ["student", "reason", "repair", "message", "title"])
+def test_hostile_text_is_only_text(place: str, tmp_path: Path) -> None:
+    attack = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
+    report = graded("ada", F, F, F, message=attack if place == "message" else "")
+    if place == "student":
+        report.student = attack
+    if place == "reason":
+        report = rejected("ada", attack)
+    if place == "repair":
+        report.repairs = [attack]
+    if place == "title":
+        report.exercises[0].title = attack
+    page = page_of([report], tmp_path)
+    assert page.count("<script") == 1  # the page's own
+    assert "<img" not in page
+    assert attack in unescape(page)
+
+
+def test_control_characters_and_escapes_are_gone(tmp_path: Path) -> None:
+    message = (
+        "\x1b[1;31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07 "
+        "nul\x00back\x08 \x1b]open c1\x9b31m \u202egnp.exe\u202c lone\ud800 tab\tnew\nline"
+    )
+    page = page_of([graded("ada", F, F, F, message=message)], tmp_path)
+    assert "red link nulback open c1 gnp.exe lone\ufffd tab\tnew\nline" in page
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", page)
+
+
+def test_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    page = page_of(CLASS, tmp_path)
+    assert not re.search(r"(src|href)=[\"'](?!#)|@import|url\(|https?://", page)
+
+
+def test_csv_has_one_row_per_student(tmp_path: Path) -> None:
+    write_report(CLASS, TITLE, tmp_path)
+    rows = table_of(tmp_path)
+    assert [row["student"] for row in rows] == [report.student for report in CLASS]
+    assert list(rows[0]) == [
+        *["student", "assignment", "status", "score", "max_score"],
+        *["test_heads", "claims", "reason"],
+    ]
+    assert rows[1]["score"] == rows[1]["test_heads"] == "2"
+    assert rows[1]["claims"] == "7.5"
+    assert rows[0]["claims"] == ""
+    assert rows[3]["score"] == "0"
+    assert rows[4] == dict.fromkeys(rows[4], "") | {
+        "student": "ed",
+        "assignment": "ch01",
+        "status": "rejected",
+        "reason": "not a notebook",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
+        ("+1+cmd|' /C calc'!A0", "'+1+cmd|' /C calc'!A0"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("  =1", "'  =1"),
+        ("\x1b[0m=1", "'=1"),
+        ("-12.5", "-12.5"),
+        ("+49", "+49"),
+        ("-12\n=1", "'-12\n=1"),
+        ('a=1, "b"\nÜñí 模型', 'a=1, "b"\nÜñí 模型'),
+        ("lone \ud800", "lone \ufffd"),
+    ],
+)
+def test_csv_cells_are_never_formulas(text: str, cell: str, tmp_path: Path) -> None:
+    write_report([rejected(text, reason=text)], TITLE, tmp_path)
+    [row] = table_of(tmp_path)
+    assert (row["student"], row["reason"]) == (cell, cell)
+
+
+def test_csv_numbers_stay_numbers(tmp_path: Path) -> None:
+    report = graded("ada", P, P, F)
+    report.score = 0.1 + 0.2
+    report.exercises[1].score = -1.5  # a person may deduct points
+    write_report([report], TITLE, tmp_path)
+    [row] = table_of(tmp_path)
+    assert (row["score"], row["claims"]) == ("0.3", "-1.5")
+
+
+def test_json_gives_the_reports_back(tmp_path: Path) -> None:
+    reports = [*CLASS, graded("gil", P, F, F, message="\ud800 \x1b[31m 模型")]
+    write_report(reports, TITLE, tmp_path)
+    data = json.loads((tmp_path / "grades.json").read_text(encoding="utf-8"))
+    assert [Report.from_dict(item) for item in data] == reports
+
+
+def test_same_reports_give_the_same_bytes(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        write_report(CLASS, TITLE, tmp_path / folder)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == ["grades.csv", "grades.json", "index.html"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_time_of_grading_appears_only_if_given(tmp_path: Path) -> None:
+    assert "graded 2026-03-04 15:06" in page_of(
+        CLASS, tmp_path, graded_at=datetime(2026, 3, 4, 15, 6)
+    )
+    assert not re.search(r"20\d\d-\d\d-\d\d", page_of(CLASS, tmp_path))
+
+
+def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path) -> None:
+    before = page_of(CLASS, tmp_path)
+    broken = graded("ada", P, P, P)
+    broken.score = "six"  # type: ignore[assignment]
+    with pytest.raises(TypeError):
+        write_report([broken], TITLE, tmp_path)
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_empty_class_says_so(tmp_path: Path) -> None:
+    page = page_of([], tmp_path)
+    assert TITLE in page
+    assert "There are no submissions." in page
+    assert table_of(tmp_path) == []
+    assert json.loads((tmp_path / "grades.json").read_text(encoding="utf-8")) == []
+
+
+def test_class_without_a_mark_has_no_averages(tmp_path: Path) -> None:
+    page = page_of([rejected("ed")], tmp_path)
+    assert figure(page, "median") == figure(page, "mean") == "–"
+    assert "No submission has a score from checks." in page
+
+
+def test_chapter_of_written_exercises_only(tmp_path: Path) -> None:
+    report = graded("ada", P, P, P)
+    report.exercises = report.exercises[1:]
+    report.score = report.max_score = 0.0
+    page = page_of([report], tmp_path)
+    assert figure(page, "waiting") == "1"
+    assert "No submission has a score from checks." in page
+
+
+@pytest.mark.parametrize(
+    ("max_score", "scores", "counts"),
+    [
+        (6, [4], {(4, 5): 1}),
+        (6, [6] * 9, {(5, 6): 9}),
+        (6, [0, 0.1 + 0.2 + 0.7, 5, 6], {(0, 1): 1, (1, 2): 1, (5, 6): 2}),
+        (28, [0, 4.9, 5, 28], {(0, 5): 2, (5, 10): 1, (25, 30): 1}),
+        (100, [i % 100 for i in range(500)], {(i, i + 10): 50 for i in range(0, 100, 10)}),
+    ],
+)
+def test_histogram_counts_every_score_once(
+    max_score: int, scores: list[float], counts: dict[tuple[int, int], int], tmp_path: Path
+) -> None:
+    reports = [
+        Report(f"s{i}", "ch01", Status.GRADED, "", score, max_score)
+        for i, score in enumerate(scores)
+    ]
+    page = page_of(reports, tmp_path)
+    bars = re.findall(r"<title>(\d+) to (\d+) points: (\d+)</title>", page)
+    assert {(int(low), int(high)): int(count) for low, high, count in bars} == counts
