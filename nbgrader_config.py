@@ -13,7 +13,7 @@ c.ClearMarkScheme.enforce_metadata = False
 # Submissions are graded in the sandbox, by the judge: `nbgrader autograde`, formgrader's button and
 # `autograder grade` give the same marks.
 c.Autograde.autograde_preprocessors = [
-    "autograder.classroom.nbgrader_plugin.Judge",
+    "autograder.classroom.nbgrader_plugin.SandboxedExecute",
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",

@@ -127,11 +127,11 @@ class CallLost(BaseException):
 class Judge(Protocol):
     """How checks reach the student's code when it lives in another process."""
 
-    def begin(self, check: str, seed: int) -> CheckResult | None:
+    def begin(self, check: str, seed: int) -> bool:
         """Says that a check starts; the student's process draws from `seed` from now on.
 
         Returns:
-            The check's result if it is known already: it is not to be run again.
+            Whether to run it: not if its result is known already.
         """
 
     def end(self, result: CheckResult) -> None:
@@ -266,8 +266,7 @@ class Checks:
                 return function
             seed = self.seed_for(name)
             seed_everything(seed)
-            if judge is not None and (known := judge.begin(name, seed)) is not None:
-                self.results[-1] = known
+            if judge is not None and not judge.begin(name, seed):
                 return function
             printed = io.StringIO()
             try:

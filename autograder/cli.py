@@ -36,10 +36,11 @@ from autograder.classroom import batch
 from autograder.classroom.report import write_report
 from autograder.course import build as builder
 from autograder.course.source import Course, CourseError
-from autograder.engine.grade import Limits
+from autograder.engine.grade import Engine
+from autograder.engine.options import Limits
 from autograder.results import Report, Status
 from autograder.sandbox import doctor
-from autograder.sandbox.confine import Isolation
+from autograder.sandbox.confine import Isolation, SandboxError
 
 log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
@@ -108,13 +109,13 @@ def grade(  # noqa: PLR0913  (one parameter an option)
         course = Course.find(Path.cwd())
         assignment = course.assignment(chapter)
         members = _class(course, submitted)
-        confined = _isolation(isolation)
-        with _progress(assignment.name) as progress:
+        with Engine(_isolation(isolation)) as engine, _progress(assignment.name) as progress:
             reports = batch.grade_class(
+                engine,
                 course,
                 assignment,
                 members,
-                Limits(threads=max(1, (os.cpu_count() or 1) // jobs), isolation=confined),
+                Limits(threads=max(1, (os.cpu_count() or 1) // jobs)),
                 students=student or (),
                 jobs=jobs,
                 gradebook=not no_gradebook,
@@ -138,29 +139,16 @@ def grade(  # noqa: PLR0913  (one parameter an option)
 
 def _isolation(wanted: str) -> Isolation:
     """The isolation asked for, if it holds here."""
-    if wanted == "auto":
-        found, missing = doctor.best()
-        if found is Isolation.NONE:
-            raise CourseError(
-                f"submissions cannot be confined here ({_in_words(missing)}); `autograder doctor` "
-                "says more. For submissions that you trust: --isolation none"
-            )
-        if found is Isolation.PROCESS:
-            log.warning("weaker isolation, without namespaces: %s", _in_words(missing))
-        return found
     try:
-        isolation = Isolation(wanted)
+        isolation, missing = doctor.choose(wanted)
     except ValueError:
         raise CourseError("--isolation is auto, full, process or none") from None
-    if isolation is not Isolation.NONE:
-        missing = [finding for finding in doctor.examine(isolation) if not finding.holds]
-        if missing:
-            raise CourseError(f"{isolation} isolation does not hold here: {_in_words(missing)}")
+    except SandboxError as error:
+        advice = "`autograder doctor` says more. For submissions that you trust: --isolation none"
+        raise CourseError(f"{error}; {advice}") from None
+    if missing:
+        log.warning("weaker isolation, without namespaces: %s", missing)
     return isolation
-
-
-def _in_words(missing: list[doctor.Finding]) -> str:
-    return "; ".join(f"{finding.layer}: {finding.seen}" for finding in missing)
 
 
 @app.command(name="audit")
@@ -196,13 +184,12 @@ def examine_tests(  # noqa: PLR0913  (options)
             if json_file is not None:
                 builder.write_whole(json_file, json.dumps(asdict(so_far), indent=1) + "\n")
 
-        with _progress(chapter) as progress:
+        with Engine(_isolation("auto")) as engine, _progress(chapter) as progress:
             found = auditing.audit(
+                engine,
                 course,
                 chapter,
-                limits=Limits(
-                    threads=max(1, (os.cpu_count() or 1) // jobs), isolation=_isolation("auto")
-                ),
+                limits=Limits(threads=max(1, (os.cpu_count() or 1) // jobs)),
                 seeds=seeds,
                 mutants=mutants,
                 sampled=sample,

@@ -43,6 +43,7 @@ from typing import Any
 
 import nbformat
 
+from autograder.audit.in_process import try_out
 from autograder.audit.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
 from autograder.audit.selection import CheckSelection
 from autograder.checks import CheckResult, Outcome
@@ -54,8 +55,8 @@ from autograder.course.source import (
     grade_id,
     nbgrader_metadata,
 )
-from autograder.engine.fork import fork_server
-from autograder.engine.grade import ENGINE_VERSION, Limits, Trial, grade, try_out
+from autograder.engine.grade import Engine
+from autograder.engine.options import ENGINE_VERSION, Limits, Trial
 from autograder.engine.submission import Submission
 
 AUDIT_VERSION = 1  # raised when the audit of the same exercise could come out otherwise
@@ -160,7 +161,8 @@ class Audit:
         return cls(**{**data, "exercises": exercises})
 
 
-def audit(  # noqa: PLR0913  (all but two are options)
+def audit(  # noqa: PLR0913  (all but three are options)
+    engine: Engine,
     course: Course,
     chapter: str,
     *,
@@ -189,7 +191,7 @@ def audit(  # noqa: PLR0913  (all but two are options)
         on_exercise: called whenever an exercise is done, with all that are.
     """
     assignment = course.assignment(chapter)
-    fork_server(limits.isolation)  # imports while the gradings are planned
+    engine.server.start()  # imports while the gradings are planned
     exercises = []
     for exercise in assignment.exercises:
         if exercise.test_id is not None:
@@ -221,14 +223,14 @@ def audit(  # noqa: PLR0913  (all but two are options)
     part_of = functools.cache(assignment.only)  # what it works out serves all rows
 
     def as_submission(row: _Row) -> None:
-        _grade_row(part_of(*(auditor.exercise for auditor in row)), row, limits)
+        _grade_row(engine, part_of(*(auditor.exercise for auditor in row)), row, limits)
         on_done(row)
         for auditor in row:
             finish(auditor)
 
     def in_one_process(job: tuple[_ExerciseAuditor, list[_Planned]]) -> None:
         auditor, batch = job
-        auditor.try_out(batch, limits)
+        auditor.try_out(engine, batch, limits)
         for planned in batch:
             on_done(planned)
         finish(auditor)
@@ -356,7 +358,7 @@ def _rows(exercises: Sequence[_ExerciseAuditor]) -> list[_Row]:
     ]
 
 
-def _grade_row(part: Assignment, row: _Row, limits: Limits) -> None:
+def _grade_row(engine: Engine, part: Assignment, row: _Row, limits: Limits) -> None:
     """Grades one submission; a fault of the grader's own is tried once more."""
     texts = {grade_id(cell): cell.source for cell in part.source.cells}
     texts.update({auditor.exercise.id: planned.text for auditor, planned in row.items()})
@@ -369,7 +371,7 @@ def _grade_row(part: Assignment, row: _Row, limits: Limits) -> None:
     fault = ""
     for _ in range(2):
         try:
-            report = grade(part, submission, limits, checks).report
+            report = engine.grade(part, submission, limits, checks).report
         except Exception as error:
             fault = f"{type(error).__name__}: {error}"
             continue
@@ -475,27 +477,27 @@ class _ExerciseAuditor:
         wrong = [planned for planned in answers if planned not in right]
         return [[*wrong[i :: len(right)], last] for i, last in enumerate(right)]
 
-    def try_out(self, batch: list[_Planned], limits: Limits) -> None:
+    def try_out(self, engine: Engine, batch: list[_Planned], limits: Limits) -> None:
         """Grades in one process, or in one for each if there is any doubt about the results."""
         found: list[Outcomes] = []
         if len(batch) > 1:
             with suppress(Exception):  # who is to blame will be seen
-                found = self._outcomes(batch, limits)
+                found = self._outcomes(engine, batch, limits)
         if found and all(p.is_as_expected(o) for p, o in zip(batch, found, strict=True)):
             for planned, outcomes in zip(batch, found, strict=True):
                 planned.outcomes = outcomes
             return
         for planned in batch:
-            self._try_out_alone(planned, limits)
+            self._try_out_alone(engine, planned, limits)
 
-    def _try_out_alone(self, planned: _Planned, limits: Limits) -> None:
+    def _try_out_alone(self, engine: Engine, planned: _Planned, limits: Limits) -> None:
         """Grades in one process; a fault of the grader's own is tried once more."""
         outcomes: Outcomes | None = None
         fault = ""
         for chosen in (replace(limits, **planned.limits), limits):
             started = time.monotonic()
             try:
-                (outcomes,) = self._outcomes([planned], chosen)
+                (outcomes,) = self._outcomes(engine, [planned], chosen)
             except Exception as error:
                 fault = f"{type(error).__name__}: {error}"
                 continue
@@ -506,9 +508,10 @@ class _ExerciseAuditor:
         if outcomes is None:  # a fault of its other gradings stands
             planned.fault = fault
 
-    def _outcomes(self, batch: list[_Planned], limits: Limits) -> list[Outcomes]:
+    def _outcomes(self, engine: Engine, batch: list[_Planned], limits: Limits) -> list[Outcomes]:
         """What one process says of each."""
-        results = try_out([(self._with_solution(p.text), p.trials) for p in batch], limits)
+        solved = [(self._with_solution(p.text), p.trials) for p in batch]
+        results = try_out(engine.server, solved, limits)
         test_id = str(self.exercise.test_id)
         return [[{r.name: r for r in trial[test_id]} for trial in trials] for trials in results]
 

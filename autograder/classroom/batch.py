@@ -19,7 +19,8 @@ from pathlib import Path
 from autograder.classroom.gradebook import Gradebook
 from autograder.course.build import write_whole
 from autograder.course.source import Assignment, Course
-from autograder.engine.grade import ENGINE_VERSION, Graded, Limits, grade
+from autograder.engine.grade import Engine
+from autograder.engine.options import ENGINE_VERSION, Graded, Limits
 from autograder.engine.submission import Submission, find_submissions
 from autograder.results import Report, Status
 
@@ -51,6 +52,7 @@ class Class:
 
 
 def grade_class(  # noqa: PLR0913  (the options of the command)
+    engine: Engine,
     course: Course,
     assignment: Assignment,
     members: Class,
@@ -66,6 +68,7 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
     """Grades the class's submissions and records every result.
 
     Args:
+        engine: starts nothing if there is nothing to grade.
         students: only these; all if empty.
         jobs: how many submissions at once.
         gradebook: whether to write marks into nbgrader's gradebook and autograded/.
@@ -81,7 +84,7 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
         for submission in find_submissions(members.submitted, assignment)
         if not wanted or submission.student in wanted
     ]
-    key = _key(course, assignment, limits)
+    key = _key(engine, course, assignment, limits)
     done: dict[str, Report] = {}
     todo = []
     with ExitStack() as stack:
@@ -101,7 +104,7 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
         again: list[Submission] = []
         with ThreadPoolExecutor(max_workers=jobs) as pool:
             futures: dict[Future[Graded], Submission] = {
-                pool.submit(grade, assignment, submission, limits): submission
+                pool.submit(engine.grade, assignment, submission, limits): submission
                 for submission in todo
             }
             try:
@@ -121,7 +124,7 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
                 raise
         for submission in again:  # once more, alone: the machine may have been short of something
             try:
-                record(submission, grade(assignment, submission, limits))
+                record(submission, engine.grade(assignment, submission, limits))
             except Exception as error:
                 log.exception("%s could not be graded", submission.student)
                 reason = f"the grader failed: {type(error).__name__}: {error}"
@@ -160,11 +163,17 @@ class _Recorder:
         self.on_report(report)
 
 
-def _key(course: Course, assignment: Assignment, limits: Limits) -> str:
+def _key(engine: Engine, course: Course, assignment: Assignment, limits: Limits) -> str:
     """All that a mark depends on besides the submission."""
     settings = replace(limits, threads=1)  # a mark does not depend on the number of threads
-    material = f"{ENGINE_VERSION} {assignment.fingerprint} {settings} {course.installed}"
-    return hashlib.sha256(material.encode()).hexdigest()
+    material = [
+        ENGINE_VERSION,
+        engine.isolation,
+        assignment.fingerprint,
+        settings,
+        course.installed,
+    ]
+    return hashlib.sha256(" ".join(map(str, material)).encode()).hexdigest()
 
 
 def _recorded(

@@ -1,11 +1,12 @@
 """The same engine behind `nbgrader autograde` and formgrader's Autograde button.
 
-nbgrader_config.py puts `Judge` in the place of nbgrader's own `Execute`. nbgrader then reads the
-marks from the notebook that the engine has executed, as it always does.
+nbgrader_config.py puts `SandboxedExecute` in the place of nbgrader's own `Execute`. nbgrader then
+reads the marks from the notebook that the engine has executed, as it always does.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,15 +18,16 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.course.source import Course
-from autograder.engine.grade import Limits, grade
+from autograder.engine.grade import Engine
+from autograder.engine.options import Limits
 from autograder.engine.submission import read_submission
 from autograder.results import Status
-from autograder.sandbox.confine import Isolation
-from autograder.sandbox.doctor import best
+from autograder.sandbox import doctor
+from autograder.sandbox.confine import SandboxError
 
 
-class Judge(NbGraderPreprocessor):
-    """Grades the student's notebook in the sandbox, by the judge."""
+class SandboxedExecute(NbGraderPreprocessor):
+    """Grades the student's notebook as `autograder grade` does."""
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
@@ -41,9 +43,9 @@ class Judge(NbGraderPreprocessor):
         assignment = course.assignment(who["assignment"])
         submitted = Path(coursedir.format_path(coursedir.submitted_directory, ".", ".")).resolve()
         submission = read_submission(submitted, who["student"], assignment)
-        limits = Limits(threads=os.cpu_count() or 1, isolation=_isolation())
+        limits = Limits(threads=os.cpu_count() or 1)
         with ThreadPoolExecutor(1) as pool:  # formgrader calls from inside an event loop
-            graded = pool.submit(grade, assignment, submission, limits).result()
+            graded = pool.submit(_engine().grade, assignment, submission, limits).result()
         if graded.report.status is not Status.GRADED or graded.notebook is None:
             raise NbGraderException(
                 f"{who['student']}, {who['assignment']}: {graded.report.reason}"
@@ -54,9 +56,12 @@ class Judge(NbGraderPreprocessor):
 
 
 @cache
-def _isolation() -> Isolation:
-    isolation, missing = best()
-    if isolation is Isolation.NONE:
-        what = "; ".join(f"{finding.layer}: {finding.seen}" for finding in missing)
-        raise NbGraderException(f"submissions cannot be confined here: {what}")
-    return isolation
+def _engine() -> Engine:
+    """One for all submissions; nbgrader does not say when it has come to the last."""
+    try:
+        isolation, _ = doctor.choose()
+    except SandboxError as error:
+        raise NbGraderException(str(error)) from None
+    engine = Engine(isolation)
+    atexit.register(engine.close)
+    return engine

@@ -1,4 +1,8 @@
-"""The codec between a student's kernel and the judge: data only, never code.
+"""What crosses the walls between grader, judge and a student's kernel: frames, and data in them.
+
+Every message is a frame. Frames between grader and judge begin with a letter (below). Values go
+from a student's kernel to the judge through the codec that fills the rest of this file: data only,
+never code.
 
 What comes from a student's process is decoded here and nowhere else. A message is a header
 (msgpack: numbers, strings and lists) and a run of raw bytes that the header points into, so that
@@ -11,11 +15,13 @@ NumPy, torch and TensorFlow arrays. Subclasses arrive as their base: a named tup
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import socket
 import struct
 import sys
+from enum import StrEnum
 from typing import Any
 
 import msgpack
@@ -41,19 +47,41 @@ class Malformed(ValueError):
     """Bytes that no honest encoder writes, or more than the limits admit."""
 
 
+# ---------------------------------------------------------------- frames
+
+_LENGTH = struct.Struct("<Q")
+_MOST = MAX_BYTES + MAX_HEADER + 2**20  # bytes of a frame that an honest sender may send
+
+# What a frame from the judge begins with: a call into the student's process (the grader answers
+# with one frame, a `CallResult` and what it brings), a check that starts, a check's result, the end
+# of a cell, or an error in it that is the author's.
+CALL, CHECK, RESULT, DONE, BROKEN = b"C", b"K", b"R", b"D", b"B"
+
+SAID_OF_A_CHECK = ("name", "outcome", "message", "printed")  # of its `CheckResult`, in RESULT
+
+
+class CallResult(StrEnum):
+    """What became of a call into the student's process."""
+
+    REPLY = "R"
+    TIMED_OUT = "T"
+    OUT_OF_MEMORY = "M"
+    KERNEL_DIED = "K"
+
+
 def send_frame(channel: socket.socket, payload: bytes) -> None:
     """Writes a payload behind its length."""
-    channel.sendall(struct.pack("<Q", len(payload)))
+    channel.sendall(_LENGTH.pack(len(payload)))
     channel.sendall(payload)
 
 
 def receive_frame(channel: socket.socket) -> bytes:
-    """Reads one payload.
+    """Reads one frame's payload.
 
     Raises:
         EOFError: if the other side is gone.
     """
-    (length,) = struct.unpack("<Q", _receive(channel, 8))
+    (length,) = _LENGTH.unpack(_receive(channel, _LENGTH.size))
     return _receive(channel, length)
 
 
@@ -65,6 +93,24 @@ def _receive(channel: socket.socket, length: int) -> bytes:
             raise EOFError("the other side is gone")
         data += part
     return bytes(data)
+
+
+def write_frame(writer: asyncio.StreamWriter, payload: bytes) -> None:
+    """As `send_frame`, in the grader."""
+    writer.write(_LENGTH.pack(len(payload)))
+    writer.write(payload)
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """Reads one frame's payload in the grader, who does not trust the sender.
+
+    Raises:
+        EOFError: if the other side is gone, or sends more than any honest one.
+    """
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    if length > _MOST:
+        raise EOFError("a frame that is too large")
+    return await reader.readexactly(length)
 
 
 def _is_short(numbers: range) -> bool:

@@ -33,8 +33,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-# Not in /tmp, where a submission may make what it likes: only the grader makes files here.
-SHARED = "/var/tmp"
 PACKAGE = Path(__file__).resolve().parents[1]
 _MOST_SOCKETS = 100  # files in the folder that is shared with the grader
 MEMORY_EXCEEDED = 250  # exit status of a submission that used too much memory

@@ -13,11 +13,9 @@ import json
 import mmap
 import os
 import resource
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from pathlib import Path
 
 from autograder.sandbox import confine as sandbox
 from autograder.sandbox.confine import Isolation, Resources, SandboxError
+from autograder.sandbox.shared import SharedFolder
 
 _TRIAL = Resources(memory_bytes=2**29, file_bytes=2**22, scratch_bytes=2**23, processes=64)
 _SECONDS = 60
@@ -41,8 +40,8 @@ class Finding:
 
 def examine(isolation: Isolation) -> list[Finding]:
     """Tries every layer of that isolation."""
-    folder = Path(tempfile.mkdtemp(prefix="autograder-", dir=sandbox.SHARED)).resolve()
-    own = folder / "kernel"
+    shared = SharedFolder()
+    folder, own = shared.path, shared.path / "kernel"
     own.mkdir()
     (folder / "other").write_text("another submission's")
     try:
@@ -66,7 +65,7 @@ def examine(isolation: Isolation) -> list[Finding]:
     except (SandboxError, OSError, subprocess.TimeoutExpired) as error:
         return [Finding("start", False, str(error))]
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shared.remove()
 
 
 def best() -> tuple[Isolation, list[Finding]]:
@@ -81,6 +80,33 @@ def best() -> tuple[Isolation, list[Finding]]:
             return isolation, missing
         missing += broken
     return Isolation.NONE, missing
+
+
+def choose(wanted: str = "auto") -> tuple[Isolation, str]:
+    """The isolation asked for, and what is missing for a stronger one, in words.
+
+    Args:
+        wanted: full, process, none, or auto: the strongest that holds here.
+
+    Raises:
+        ValueError: if it is none of these.
+        SandboxError: if it does not hold here; with auto, if none but "none" does.
+    """
+    if wanted == "auto":
+        isolation, missing = best()
+        if isolation is Isolation.NONE:
+            raise SandboxError(f"submissions cannot be confined here ({in_words(missing)})")
+        return isolation, in_words(missing)
+    isolation = Isolation(wanted)
+    broken = [] if isolation is Isolation.NONE else examine(isolation)
+    if broken := [finding for finding in broken if not finding.holds]:
+        raise SandboxError(f"{isolation} isolation does not hold here: {in_words(broken)}")
+    return isolation, ""
+
+
+def in_words(missing: list[Finding]) -> str:
+    """One line about layers that do not hold."""
+    return "; ".join(f"{finding.layer}: {finding.seen}" for finding in missing)
 
 
 # ---------------------------------------------------------------- inside

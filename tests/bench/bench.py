@@ -37,7 +37,7 @@ from nbgrader.api import Gradebook
 from sample_class import CHAPTER, answer, as_bytes, fill, stock_config
 
 from autograder.course.source import Assignment, Course
-from autograder.engine.fork import PRELOADED
+from autograder.engine.inside.server import PRELOADED
 from autograder.engine.submission import Submission, parse, repair
 
 EXERCISES = ("budget", "attention", "digits_cnn")

@@ -3,13 +3,14 @@
 Hidden tests, expected values and marks exist here and in the grader, never where student code
 runs. The judge runs the assignment's set-up cells and test cells; each name that the student
 defines is a `Proxy`, and a call of it, like a `probe`, goes to the student's kernel as a pickle
-and comes back as `wire` data, through the grader, which holds the clock. A judge is forked for
-each submission. For the audit, whose answers are the project's own, it runs the answers as well,
-one after another.
+and comes back as `wire` data, through the grader, which holds the clock. A judge is forked for each
+submission. The audit has answers that need not be distrusted: their cells run in the judge itself
+(audit/in_process.py), and a call is then just a call.
 
 The grader's frames: one JSON object with the proxies' names, at which all begins afresh; then one
-for each cell to run, with the results of checks that an earlier judge has run already. The judge's:
-a letter and its payload. CALL asks for one frame in return, whose first letter is an `Answer`.
+for each cell to run, with the names of checks that an earlier judge has run already. The judge's
+begin with a letter (see wire.py). It says of a check what only it can know: the outcome, and what
+the student may read about it. Title, hint and points are the chapter's, and the grader knows them.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ import traceback
 import types
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import cloudpickle
@@ -37,36 +36,26 @@ from autograder import checks
 from autograder.checks import CallLost, CheckResult, Checks, Outcome, StudentError
 from autograder.engine import wire
 from autograder.engine.inside.remote import look_up
+from autograder.engine.wire import BROKEN, CALL, CHECK, DONE, RESULT, CallResult
 
-CALL, CHECK, RESULT, DONE, BROKEN = b"C", b"K", b"R", b"D", b"B"
 T = TypeVar("T")
 
-
-class Answer(StrEnum):
-    """What became of a call."""
-
-    REPLY = "R"
-    TIMED_OUT = "T"
-    OUT_OF_MEMORY = "M"
-    KERNEL_DIED = "K"
-
-
 _LOST = {
-    Answer.TIMED_OUT: Outcome.TIMED_OUT,
-    Answer.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
-    Answer.KERNEL_DIED: Outcome.KERNEL_DIED,
+    CallResult.TIMED_OUT: Outcome.TIMED_OUT,
+    CallResult.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
+    CallResult.KERNEL_DIED: Outcome.KERNEL_DIED,
 }
 
 
 class Proxy:
     """A name that the student defines: calling it calls the student's function."""
 
-    def __init__(self, name: str, judge: _Judge):
+    def __init__(self, name: str, channel: _Channel):
         self._name = name
-        self._judge = judge
+        self._channel = channel
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._judge.call(self, args, kwargs)
+        return self._channel.call(self, args, kwargs)
 
     def __getattr__(self, attribute: str) -> Any:
         raise AttributeError(
@@ -74,27 +63,29 @@ class Proxy:
         )
 
 
-class _Judge:
-    """The judge's side of the channel; what `checks.judge` is in this process."""
+class _Channel:
+    """The way to the student's process, through the grader: `checks.judge` in this process."""
 
     def __init__(self, channel: socket.socket):
-        self.channel = channel
+        self.socket = channel
         self.by_reference: dict[int, tuple[str, object]] = {}  # set-up objects, by id, with names
-        self.known: dict[str, CheckResult] = {}
+        self.done: frozenset[str] = frozenset()  # checks that an earlier judge has run
         self.float64 = False
         self._seed: int | None = None
         self._printed = ""
 
-    def begin(self, check: str, seed: int) -> CheckResult | None:
+    def begin(self, check: str, seed: int) -> bool:
         self._seed, self._printed = seed, ""
-        if check not in self.known:
-            wire.send_frame(self.channel, CHECK + check.encode())
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # means that check
-        return self.known.get(check)
+        if check in self.done:
+            return False
+        wire.send_frame(self.socket, CHECK + check.encode())
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # means that check
+        return True
 
     def end(self, result: CheckResult) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        wire.send_frame(self.channel, RESULT + json.dumps(asdict(result)).encode())
+        said = {name: getattr(result, name) for name in wire.SAID_OF_A_CHECK}
+        wire.send_frame(self.socket, RESULT + json.dumps(said).encode())
 
     def printed(self) -> str:
         return self._printed
@@ -109,10 +100,10 @@ class _Judge:
         start = None if self._seed is None else (self._seed, self.float64)
         _Pickler(request, self).dump((start, function, args, kwargs or {}))
         self._seed = None  # only once a check
-        wire.send_frame(self.channel, CALL + request.getvalue())
-        answer = wire.receive_frame(self.channel)
-        kind = Answer(answer[:1].decode())
-        if kind is not Answer.REPLY:
+        wire.send_frame(self.socket, CALL + request.getvalue())
+        answer = wire.receive_frame(self.socket)
+        kind = CallResult(answer[:1].decode())
+        if kind is not CallResult.REPLY:
             raise CallLost(_LOST[kind])
         try:
             reply = wire.decode(answer[1:])
@@ -137,8 +128,8 @@ class _Judge:
         raise error
 
 
-class _WithAnswers(_Judge):
-    """A judge in whose process the answers are, too: a call is just a call."""
+class _NoChannel(_Channel):
+    """For a judge in whose process the answers are, too: a call is just a call."""
 
     def call(
         self,
@@ -187,15 +178,15 @@ cloudpickle.cloudpickle._find_imported_submodules = _imported_submodules
 class _Pickler(cloudpickle.Pickler):
     """Sends proxies and what set-up cells define by name: the student's process has them, too."""
 
-    def __init__(self, file: io.BytesIO, judge: _Judge):
+    def __init__(self, file: io.BytesIO, channel: _Channel):
         super().__init__(file)
-        self._judge = judge
+        self._channel = channel
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Proxy):
             return look_up, (obj._name,)
-        if id(obj) in self._judge.by_reference:
-            name, _ = self._judge.by_reference[id(obj)]
+        if id(obj) in self._channel.by_reference:
+            name, _ = self._channel.by_reference[id(obj)]
             return look_up, (name,)
         return super().reducer_override(obj)
 
@@ -211,31 +202,31 @@ def run(channel: socket.socket) -> None:
         while True:
             cell = json.loads(wire.receive_frame(channel))
             if "names" in cell:
-                judge = _WithAnswers(channel) if cell["one_process"] else _Judge(channel)
-                checks.judge = judge
+                names = cell["names"]  # null: the answers run here, too
+                way = _NoChannel(channel) if names is None else _Channel(channel)
+                checks.judge = way
                 checks.use_float64(False)
-                proxies = {name: Proxy(name, judge) for name in cell["names"]}
+                proxies = {name: Proxy(name, way) for name in names or ()}
                 main = sys.modules["__main__"] = types.ModuleType("__main__")
                 vars(main).update(proxies)
                 continue
             try:
-                known = map(CheckResult.from_dict, cell["known"])
-                judge.known = {result.name: result for result in known}
-                judge.float64 = cell["float64"]
-                if judge.float64:
+                way.done = frozenset(cell["done"])
+                way.float64 = cell["float64"]
+                if way.float64:
                     checks.use_float64(True)
                 os.environ[checks.SEED_VARIABLE] = str(cell["seed"])
                 before = dict(vars(main))
                 with suppress(Exception, SystemExit) if cell["answer"] else nullcontext():
                     _run_cell(cell["id"], cell["source"], vars(main))
-                results: list[str] = []
                 if cell["test"]:
-                    results = [result.name for result in _checks(vars(main)).results]
+                    if not isinstance(vars(main).pop("check"), Checks):
+                        raise TypeError("check is no Checks object")
                     # A test may have used a name that a later exercise defines.
                     vars(main).update(proxies)
                 else:
-                    _remember(judge, before, vars(main))
-                wire.send_frame(channel, DONE + json.dumps(results).encode())
+                    _remember(way, before, vars(main))
+                wire.send_frame(channel, DONE)
             except Exception:
                 wire.send_frame(channel, BROKEN + traceback.format_exc().encode())
     except EOFError:
@@ -252,16 +243,9 @@ def _run_cell(identifier: str, source: str, namespace: dict[str, Any]) -> None:
 _compiled = functools.cache(functools.partial(compile, mode="exec"))  # trials run a cell again
 
 
-def _checks(namespace: dict[str, Any]) -> Checks:
-    found = namespace.pop("check")
-    if not isinstance(found, Checks):
-        raise TypeError("check is no Checks object")
-    return found
-
-
-def _remember(judge: _Judge, before: dict[str, Any], after: dict[str, Any]) -> None:
+def _remember(channel: _Channel, before: dict[str, Any], after: dict[str, Any]) -> None:
     """Keeps the classes and functions that a set-up cell has defined."""
     for name, value in after.items():
         new = before.get(name) is not value
         if new and isinstance(value, (type, types.FunctionType)) and value.__module__ == "__main__":
-            judge.by_reference[id(value)] = name, value
+            channel.by_reference[id(value)] = name, value

@@ -1,0 +1,268 @@
+"""Runs one repaired notebook: its cells in a kernel, its test cells in the judge.
+
+This side holds the clock. A cell that kills or hangs its kernel costs that cell only: the notebook
+is replayed in a new kernel without it. A check whose call kills or hangs the kernel costs that
+check only.
+
+`run` owns the three parts: `Execution` has the student's cells run and replayed, `Judging` (in
+judge_link.py) has the test cells judged, and `Calls` carries the judge's calls of one test cell to
+the kernel that `Execution` has ready.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+import nbformat
+from nbformat import NotebookNode
+
+from autograder.checks import CheckResult, Outcome
+from autograder.course.source import Assignment, grade_id, is_demo, nbgrader_metadata
+from autograder.engine.fork import ForkServer
+from autograder.engine.judge_link import Clock, JudgedCell, Judging
+from autograder.engine.kernel import Kernel
+from autograder.engine.options import GRACE_SECONDS, Limits, Trial
+from autograder.engine.wire import CallResult
+from autograder.sandbox.confine import MEMORY_EXCEEDED
+
+
+@dataclass
+class Ran:
+    """What became of a notebook that was run.
+
+    Attributes:
+        results: of the checks, by test cell.
+        notes: what happened to cells that were stopped, by index.
+        late: whether a cell was stopped by a deadline.
+    """
+
+    results: dict[str, list[CheckResult]]
+    notes: dict[int, str]
+    late: bool
+
+
+async def run(
+    server: ForkServer,
+    assignment: Assignment,
+    notebook: NotebookNode,
+    limits: Limits,
+    trial: Trial,
+) -> Ran:
+    """Runs the notebook's code cells in place, and judges it.
+
+    Args:
+        notebook: as `submission.repair` returns it; gets the cells' outputs.
+        limits: with all seconds filled in.
+
+    Raises:
+        Exception: whatever is the grader's own fault.
+    """
+    clock = Clock(limits)
+    execution = Execution(server, notebook, limits, clock)
+    names = _student_names(assignment)
+    judging = Judging(server, limits.threads, clock, _judged_cells(assignment), names)
+    exercises = {exercise.test_id: exercise for exercise in assignment.exercises}
+    results: dict[str, list[CheckResult]] = {}
+    try:
+        for index, cell in enumerate(notebook.cells):
+            if not _runs(cell):
+                continue
+            if is_test(cell):
+                calls = Calls(execution, clock, index)
+                test_id = str(grade_id(cell))
+                found, in_time = await judging.test(exercises[test_id], trial, calls)
+                results[test_id] = found
+                if not in_time:
+                    execution.notes[index] = "not finished: the time was used up"
+                await calls.finish()
+            elif clock.left <= 0:
+                execution.give_up(index, "not run: the time was used up")
+            else:
+                await execution.kernel_after(index)
+    finally:
+        judging.close()
+        await execution.drop_kernel()
+    return Ran(results, execution.notes, execution.late)
+
+
+def is_test(cell: NotebookNode) -> bool:
+    """Whether the cell is run by the judge and not by the kernel."""
+    return cell.cell_type == "code" and bool(nbgrader_metadata(cell).get("grade"))
+
+
+def _runs(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def _judged_cells(assignment: Assignment) -> list[JudgedCell]:
+    """Set-up and tests, as the instructor wrote them."""
+    return [
+        JudgedCell(str(grade_id(cell)), cell.source, is_test(cell))
+        for cell in assignment.source.cells
+        if cell.cell_type == "code"
+        and not is_demo(cell)
+        and not nbgrader_metadata(cell).get("solution")
+    ]
+
+
+def _student_names(assignment: Assignment) -> list[str]:
+    """What the exercises' cells define, as the reference solutions have it."""
+    names = set()
+    for cell in assignment.source.cells:
+        if cell.cell_type == "code" and nbgrader_metadata(cell).get("solution"):
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                    names.add(node.name)
+                elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                    names.add(node.target.id)
+                elif isinstance(node, ast.Assign):
+                    names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+    return sorted(names)
+
+
+class Execution:
+    """The execution of a notebook's cells other than tests, in one kernel after another.
+
+    Attributes:
+        kernel: the one that lives, if one does.
+        notes, late: as in `Ran`.
+    """
+
+    def __init__(self, server: ForkServer, notebook: NotebookNode, limits: Limits, clock: Clock):
+        self._server = server
+        self._notebook = notebook
+        self._limits = limits
+        self._clock = clock
+        self._given_up: set[int] = set()  # cells that are not run any more
+        self._suspects: set[int] = set()  # cells during which the kernel died once
+        self.kernel: Kernel | None = None
+        self.notes: dict[int, str] = {}
+        self.late = False
+
+    async def kernel_after(self, last: int) -> Kernel | None:
+        """A kernel that has run the cells up to `last`; None if the time is used up."""
+        while True:
+            if self.kernel is None:
+                self.kernel = await Kernel.start(self._server, self._notebook, self._limits)
+            ended = await self._catch_up(self.kernel, last)
+            if ended is None:
+                return self.kernel
+            index, outcome = ended
+            await self.drop_kernel()
+            if self._clock.left <= 0:
+                self.give_up(index, "stopped: the notebook's time was used up")
+                return None
+            if outcome is not Outcome.TIMED_OUT and index not in self._suspects:
+                self._suspects.add(index)  # the machine may have killed it: blamed if it dies again
+                continue
+            self.give_up(index, f"stopped ({outcome}); the notebook ran without it")
+
+    async def _catch_up(self, kernel: Kernel, last: int) -> tuple[int, Outcome] | None:
+        """Runs what the kernel has not run yet; the cell that ended it and how, if one did."""
+        for index in range(kernel.position, last + 1):
+            cell = self._notebook.cells[index]
+            if _runs(cell) and not is_test(cell) and index not in self._given_up:
+                self.notes.pop(index, None)  # of an earlier kernel
+                end = await kernel.run(index, cell, self._clock.left)
+                self.late |= end.overtime
+                if end.note:
+                    self.notes[index] = end.note
+                if end.killed is not None:
+                    return index, end.killed
+            kernel.position = index + 1
+        return None
+
+    def give_up(self, index: int, note: str) -> None:
+        """Has a cell not run any more, and says so in its output."""
+        self._given_up.add(index)
+        self.notes[index] = note
+        error = nbformat.v4.new_output(
+            "error", ename="Stopped", evalue=note, traceback=[f"This cell was {note}."]
+        )
+        self._notebook.cells[index].outputs = [error]
+
+    async def drop_kernel(self) -> None:
+        """Ends the kernel that lives, if one does."""
+        kernel, self.kernel = self.kernel, None
+        if kernel is not None:
+            await kernel.stop()
+
+
+class Calls:
+    """The judge's calls from one test cell into the student's kernel, each with a deadline.
+
+    Args:
+        index: of the test cell; the cells before it have run when the first call is answered.
+    """
+
+    def __init__(self, execution: Execution, clock: Clock, index: int):
+        self._execution = execution
+        self._clock = clock
+        self._index = index
+        self._kernel: Kernel | None = None  # one that answers calls
+        self._serving: asyncio.Task[Outcome | None] | None = None
+
+    async def __call__(self, request: bytes) -> bytes:
+        """The frame for the judge: what became of the call, and what it brought."""
+        for _ in range(2):
+            with self._clock.off_the_checks_account():  # a replay, if one is needed
+                ready = await self._ready()
+            seconds = self._clock.check_left
+            if ready is None or seconds <= 0:
+                return CallResult.TIMED_OUT.encode()
+            kernel, serving = ready
+            exchange = asyncio.ensure_future(kernel.exchange(request))
+            await asyncio.wait(
+                {exchange, serving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            overtime = not exchange.done() and not serving.done()
+            if overtime:
+                await kernel.interrupt()
+                await asyncio.wait(
+                    {exchange, serving}, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+            with suppress(OSError, EOFError):
+                if exchange.done():
+                    reply = exchange.result()
+                    if overtime:
+                        return CallResult.TIMED_OUT.encode()
+                    return CallResult.REPLY.encode() + reply
+            exchange.cancel()
+            status = None if overtime else await kernel.exit_status()
+            await self._abandon()
+            if overtime:
+                return CallResult.TIMED_OUT.encode()
+            if status == MEMORY_EXCEEDED:
+                return CallResult.OUT_OF_MEMORY.encode()
+            # The machine may have killed it: the check is blamed if the kernel dies again.
+        return CallResult.KERNEL_DIED.encode()
+
+    async def _ready(self) -> tuple[Kernel, asyncio.Task[Outcome | None]] | None:
+        """A kernel that waits for calls, and its waiting; None if the time is used up."""
+        if self._kernel is None or self._serving is None:
+            self._kernel = await self._execution.kernel_after(self._index - 1)
+            if self._kernel is None:
+                return None
+            self._serving = asyncio.ensure_future(self._kernel.serve())
+        return self._kernel, self._serving
+
+    async def finish(self) -> None:
+        """Lets the kernel go on with the notebook."""
+        if self._kernel is None or self._serving is None:
+            return
+        with suppress(OSError, EOFError):
+            await asyncio.wait_for(self._kernel.end_serving(), GRACE_SECONDS)
+        await asyncio.wait({self._serving}, timeout=GRACE_SECONDS)
+        if not self._serving.done() or self._serving.result() is not None:
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        """Ends a kernel that does not answer."""
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+        self._kernel = self._serving = None
+        await self._execution.drop_kernel()
