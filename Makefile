@@ -23,10 +23,11 @@ lab: setup  ## JupyterLab with the chapters as students get them
 build: setup  ## release/ and notebooks/ from source/
 	$(BIN)/autograder build
 
-check: setup  ## linters, types, and whether what is committed is what source/ says
+check: setup  ## linters, types, imports, and whether what is committed is what source/ says
 	$(BIN)/ruff check autograder source tests tools
 	$(BIN)/ruff format --check autograder tests --exclude tests/answers
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/autograder build --check
 
 audit: setup  ## every answer and every mutant; docs/validity.md

@@ -11,10 +11,12 @@ import pytest
 from nbformat import NotebookNode
 
 from autograder.course.source import Assignment, Course
-from autograder.engine.grade import Graded, Limits, grade
+from autograder.engine.options import Graded, Limits
 from autograder.engine.submission import Submission
+from autograder.sandbox.confine import Isolation
 
 sys.path.insert(0, str(Path(__file__).parent))
+from engines import engine
 from sample_class import CHAPTER, ROOT, as_bytes
 
 # Commands that tests run by name (nbgrader, jupyter, alembic) are those of this environment.
@@ -35,8 +37,10 @@ def assignment(course: Course) -> Assignment:
 def graded(assignment: Assignment) -> Callable[..., Graded]:
     """Grades a notebook, or bytes, as the submission of a student called "student"."""
 
-    def run(submitted: NotebookNode | bytes, **limits: object) -> Graded:
+    def run(
+        submitted: NotebookNode | bytes, *, isolation: Isolation = Isolation.FULL, **limits: object
+    ) -> Graded:
         data = submitted if isinstance(submitted, bytes) else as_bytes(submitted)
-        return grade(assignment, Submission("student", data), Limits(**limits))
+        return engine(isolation).grade(assignment, Submission("student", data), Limits(**limits))
 
     return run

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import engine
 from sample_class import CHAPTER
 from tiny import GOOD, TINY, VALUES, make_course, write_answer
 from typer.testing import CliRunner
@@ -18,15 +19,16 @@ from typer.testing import CliRunner
 from autograder.audit import audit as auditing
 from autograder.audit import page as validity
 from autograder.audit.audit import Audit, audit, fingerprint, read_answers
+from autograder.audit.in_process import try_out
 from autograder.checks import Outcome
 from autograder.cli import app
 from autograder.course.source import Assignment, Course, CourseError
-from autograder.engine import grade as grading
-from autograder.engine.grade import Graded, Limits, Trial
+from autograder.engine.grade import Engine
+from autograder.engine.options import Graded, Limits, Trial
 
 
 def run(course: Course, **options: object) -> Audit:
-    return audit(course, TINY, limits=Limits(), seeds=3, jobs=2, **options)
+    return audit(engine(), course, TINY, limits=Limits(), seeds=3, jobs=2, **options)
 
 
 def test_good_tests_pass_every_gate(tmp_path: Path) -> None:
@@ -177,20 +179,26 @@ def test_a_mutant_that_does_not_end_is_tried_again_and_counted_apart(
     assert 0 < exercise.mutants.stopped < exercise.mutants.killed
 
 
+def breaking(real: Callable[..., object], faults: Iterator[bool]) -> Callable[..., object]:
+    """`real`, with faults where there are to be some."""
+
+    def call(*args: object) -> object:
+        if next(faults):
+            raise OSError("no space left")
+        return real(*args)
+
+    return call
+
+
 def test_a_fault_of_the_graders_own_is_tried_again_and_then_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course = make_course(tmp_path)
-    for name in ("grade", "try_out"):
+    for where, name in ((Engine, "grade"), (auditing, "try_out")):
         faults = iter([True, False] + 99 * [True])
 
-        def breaks(*args: object, name: str = name, faults: Iterator[bool] = faults) -> object:
-            if next(faults):
-                raise OSError("no space left")
-            return getattr(grading, name)(*args)
-
-        monkeypatch.setattr(auditing, name, breaks)
-    found = audit(course, TINY, limits=Limits(), seeds=1)
+        monkeypatch.setattr(where, name, breaking(getattr(where, name), faults))
+    found = audit(engine(), course, TINY, limits=Limits(), seeds=1)
     complaint = "{} could not be graded: OSError: no space left"
     assert f"scale: {complaint.format('right_loop')}" in found.problems
     for first in ("the reference solution", "the exercise's own cell"):
@@ -209,7 +217,13 @@ def test_only_what_has_changed_is_audited_again(tmp_path: Path) -> None:
         options = {"seeds": 3, **options}
         earlier = auditing.read_audit(file)
         return audit(
-            course, TINY, limits=Limits(), earlier=earlier, on_total=totals.append, **options
+            engine(),
+            course,
+            TINY,
+            limits=Limits(),
+            earlier=earlier,
+            on_total=totals.append,
+            **options,
         )
 
     assert asdict(again(sampled=3)) == asdict(again()) == json.loads(file.read_text())
@@ -232,7 +246,7 @@ def test_only_what_a_trial_asks_for_is_run(tmp_path: Path) -> None:
     next(c for c in cells if c.id == "scale").source = "def scale(v, w):\n    return 3"
     one = Trial(checks={"test_scale": {"divides_by_the_root"}})
     trials = [Trial(), one, Trial(until_failure=True)]
-    (found,) = grading.try_out([(chapter, trials)], Limits())
+    (found,) = try_out(engine().server, [(chapter, trials)], Limits())
     everything, only, first = ({r.name: r.outcome for r in trial["test_scale"]} for trial in found)
     assert set(everything) == {"keeps_the_length", "divides_by_the_root"}
     assert Outcome.TIMED_OUT not in everything.values()
@@ -256,7 +270,7 @@ def test_solutions_in_one_process_begin_afresh(tmp_path: Path) -> None:
         solved.append((copied, [Trial(), Trial(1, float64=True)]))
     outcomes = [
         [[r.outcome for r in trial["test_scale"]] for trial in trials]
-        for trials in grading.try_out(solved, Limits())
+        for trials in try_out(engine().server, solved, Limits())
     ]
     fine, in_64_bits = [Outcome.PASSED] * 2, [Outcome.PASSED, Outcome.FAILED]
     assert outcomes[0] == outcomes[2] == [fine, in_64_bits]
@@ -387,7 +401,7 @@ def test_a_fault_is_named_although_the_answers_other_gradings_went_well(
 
     course = make_course(tmp_path)
     monkeypatch.chdir(course.root)
-    monkeypatch.setattr(auditing, "grade", breaks)
+    monkeypatch.setattr(Engine, "grade", breaks)
     result = CliRunner().invoke(app, ["audit", TINY, "--seeds", "2"])
     assert result.exit_code == 1
     assert "FAILS: scale: wrong_width could not be graded: OSError: no space left" in result.stdout
@@ -420,15 +434,15 @@ def adds_one():
     wrong = "# Wrong: the other way\n# Fails: adds_one\n"
     scale = "def scale(values, width):\n    return [value / width**0.5 for value in values]\n"
     write_answer(tmp_path, "wrong_way", wrong + scale + "def shift(value):\n    return value - 1\n")
-    ran = []
+    ran, grade = [], Engine.grade
 
     def graded(*args: Any) -> Graded:
         *_, checks = args
         ran.append(set(checks["test_scale"]))
-        return grading.grade(*args)
+        return grade(*args)
 
-    monkeypatch.setattr(auditing, "grade", graded)
-    found = audit(course, TINY, limits=Limits(), seeds=2)
+    monkeypatch.setattr(Engine, "grade", graded)
+    found = audit(engine(), course, TINY, limits=Limits(), seeds=2)
     assert found.problems == []
     one, other = {"adds_one"}, {"keeps_the_length", "divides_by_the_root"}
     assert [ran.count(names) for names in (one | other, other, one)] == [4, 6, 1]
@@ -453,7 +467,7 @@ def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(
     folder = tmp_path / "tests" / "answers" / CHAPTER / "attention"
     folder.mkdir(parents=True)
     shutil.copy(course.root / "tests/answers" / CHAPTER / "attention" / "wrong_no_scale.py", folder)
-    found = audit(Course(tmp_path), CHAPTER, limits=Limits(), seeds=1, jobs=2)
+    found = audit(engine(), Course(tmp_path), CHAPTER, limits=Limits(), seeds=1, jobs=2)
     assert any(
         problem.startswith("attention: accepted: wrong_no_scale, seed 0")
         and "agrees_with_torch" in problem

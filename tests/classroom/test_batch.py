@@ -9,18 +9,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import nbformat
 import pytest
+from engines import engine
 from nbgrader.api import Gradebook
 from sample_class import CHAPTER, ROOT, WRITTEN, answer, fill, stock_config, students
 from typer.testing import CliRunner
 
 from autograder import cli
 from autograder.checks import MIME_TYPE
-from autograder.classroom import batch
 from autograder.course.source import Assignment, grade_id
+from autograder.engine.grade import Engine
 
 RIGHT_BUDGET = answer("budget", "right_per_token_costs")
 
@@ -40,8 +42,14 @@ def quick(folder: Path, student: str, answers: dict[str, str]) -> None:
     (chapter / "concepts.ipynb").write_text(nbformat.writes(fill(answers)))
 
 
+@pytest.fixture(autouse=True)
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run in this process use one engine, which is warm already."""
+    monkeypatch.setattr(cli, "Engine", lambda isolation: nullcontext(engine(isolation)))
+
+
 def run(*arguments: object) -> tuple[int, str]:
-    """Runs the command in this process, where the fork server is warm already."""
+    """Runs the command in this process."""
     result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -184,7 +192,7 @@ def test_a_second_run_grades_nothing_again(
     def refuse(*_: object) -> None:
         raise AssertionError("graded again")
 
-    monkeypatch.setattr(batch, "grade", refuse)
+    monkeypatch.setattr(Engine, "grade", refuse)
     assert grade(folder) == (0, records)
 
 
@@ -194,9 +202,9 @@ def test_only_what_changed_is_graded_again(tmp_path: Path, monkeypatch: pytest.M
     assert grade(tmp_path)[1]["bruno"]["score"] == 0
     quick(tmp_path, "bruno", {"budget": RIGHT_BUDGET})
     seen = []
-    real = batch.grade
+    real = Engine.grade
     monkeypatch.setattr(
-        batch, "grade", lambda a, s, limits: seen.append(s.student) or real(a, s, limits)
+        Engine, "grade", lambda e, a, s, limits: seen.append(s.student) or real(e, a, s, limits)
     )
     records = grade(tmp_path)[1]
     assert seen == ["bruno"]
@@ -273,15 +281,17 @@ def test_the_graders_own_fault_is_no_mark_and_exit_code_1(
 ) -> None:
     quick(tmp_path, "ada", {"budget": RIGHT_BUDGET})
     quick(tmp_path, "bruno", {"budget": RIGHT_BUDGET})
-    real, calls = batch.grade, []
+    real, calls = Engine.grade, []
 
-    def faulty(assignment: Assignment, submission: object, limits: object) -> object:
+    def faulty(
+        engine: Engine, assignment: Assignment, submission: object, limits: object
+    ) -> object:
         calls.append(submission.student)
         if submission.student == "bruno":
             raise OSError("no space left on device")
-        return real(assignment, submission, limits)
+        return real(engine, assignment, submission, limits)
 
-    monkeypatch.setattr(batch, "grade", faulty)
+    monkeypatch.setattr(Engine, "grade", faulty)
     code, records = grade(tmp_path)
     assert code == 1
     assert calls.count("bruno") == 2
@@ -289,7 +299,7 @@ def test_the_graders_own_fault_is_no_mark_and_exit_code_1(
     assert (records["bruno"]["status"], records["bruno"]["score"]) == ("failed", None)
     assert "no space left on device" in records["bruno"]["reason"]
     assert ("bruno", "test_budget") not in gradebook_scores(tmp_path)
-    monkeypatch.setattr(batch, "grade", real)
+    monkeypatch.setattr(Engine, "grade", real)
     code, records = grade(tmp_path)  # a failure is not kept: the next run tries again
     assert (code, records["bruno"]["score"]) == (0, 10)
 
@@ -441,16 +451,18 @@ def test_who_was_late_beside_others_is_graded_once_more_alone(
 ) -> None:
     """A neighbour that takes the machine must not cost marks."""
     calls: list[str] = []
-    graded_before = batch.grade
+    graded_before = Engine.grade
 
-    def slow_at_first(assignment: Assignment, submission: object, limits: object) -> object:
+    def slow_at_first(
+        engine: Engine, assignment: Assignment, submission: object, limits: object
+    ) -> object:
         calls.append(submission.student)
-        graded = graded_before(assignment, submission, limits)
+        graded = graded_before(engine, assignment, submission, limits)
         if calls.count("ada") == 1 and submission.student == "ada":
             graded.report.score, graded.late = 0, True
         return graded
 
-    monkeypatch.setattr(batch, "grade", slow_at_first)
+    monkeypatch.setattr(Engine, "grade", slow_at_first)
     for name in ("ada", "bruno"):
         quick(tmp_path, name, {"budget": RIGHT_BUDGET})
     _, records = grade(tmp_path, "--jobs", 2)

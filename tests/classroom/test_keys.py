@@ -13,7 +13,8 @@ from autograder.audit import audit
 from autograder.classroom import batch
 from autograder.classroom.batch import Class, grade_class
 from autograder.course.source import Assignment, Course
-from autograder.engine.grade import Graded, Limits
+from autograder.engine.grade import Engine
+from autograder.engine.options import Graded, Limits
 from autograder.engine.submission import Submission
 from autograder.results import Report, Status
 from autograder.sandbox.confine import Isolation
@@ -33,6 +34,7 @@ class Setting:
         (self.submitted / "ada" / TINY).mkdir(parents=True)
         (self.submitted / "ada" / TINY / "tiny.ipynb").write_text("{}")
         self.limits = Limits()
+        self.isolation = Isolation.FULL
         self.gradings = 0
 
     def grade(self, assignment: Assignment, submission: Submission, limits: Limits) -> Graded:
@@ -43,7 +45,10 @@ class Setting:
         before = self.gradings
         course = Course(self.course.root)  # which reads everything afresh
         chapter = course.assignment(TINY)
-        grade_class(course, chapter, Class(self.submitted), self.limits, gradebook=False)
+        with Engine(self.isolation) as engine:
+            engine.grade = self.grade
+            members = Class(self.submitted)
+            grade_class(engine, course, chapter, members, self.limits, gradebook=False)
         return self.gradings > before
 
     def edit(self, old: str, new: str) -> None:
@@ -53,9 +58,8 @@ class Setting:
 
 
 @pytest.fixture
-def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
+def setting(tmp_path: Path) -> Setting:
     made = Setting(tmp_path)
-    monkeypatch.setattr(batch, "grade", made.grade)
     assert made.is_graded_again()
     assert not made.is_graded_again()
     return made
@@ -83,7 +87,11 @@ def change_a_deadline(setting: Setting, _: pytest.MonkeyPatch) -> None:
 
 
 def change_an_option(setting: Setting, _: pytest.MonkeyPatch) -> None:
-    setting.limits = replace(setting.limits, isolation=Isolation.PROCESS)
+    setting.limits = replace(setting.limits, check_seconds=7)
+
+
+def confine_less(setting: Setting, _: pytest.MonkeyPatch) -> None:
+    setting.isolation = Isolation.PROCESS
 
 
 def change_the_engine(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +134,7 @@ Change = Callable[[Setting, pytest.MonkeyPatch], None]
         change_what_is_given,
         change_a_deadline,
         change_an_option,
+        confine_less,
         change_the_engine,
         change_a_locked_package,
     ],

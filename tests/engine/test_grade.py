@@ -10,15 +10,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from engines import engine
 from nbformat.v4 import new_code_cell
 from sample_class import answer, fill, release, students
 
 from autograder.checks import Outcome
 from autograder.course.source import Assignment, grade_id
-from autograder.engine.fork import fork_server
-from autograder.engine.grade import Graded
+from autograder.engine.options import Graded
 from autograder.results import Report, Status
-from autograder.sandbox.confine import Isolation
 
 RIGHT = {
     "budget": answer("budget", "right_per_token_costs"),
@@ -208,7 +207,7 @@ def test_bad_files_are_rejected_without_a_mark(student: str, graded: Callable[..
 
 def test_nothing_is_left_running_or_open(graded: Callable[..., Graded]) -> None:
     """Submissions whose kernels die leave no process, no descriptor and no folder behind."""
-    server = fork_server(Isolation.FULL)
+    server = engine().server
 
     def footprint() -> tuple[int, int, list[str]]:
         me, served = psutil.Process(), psutil.Process(server.process.pid)

@@ -10,13 +10,15 @@ from typing import Any
 
 import nbformat
 import pytest
+from engines import engine
 from nbformat import NotebookNode
 from sample_class import as_bytes, fill
 
 from autograder.checks import MAX_PRINTED, CheckResult, Outcome
 from autograder.course.build import make_solved
 from autograder.course.source import Course, grade_id
-from autograder.engine.grade import Graded, JudgeError, Limits, grade
+from autograder.engine.judge_link import JudgeError
+from autograder.engine.options import Graded, Limits
 from autograder.engine.submission import Submission
 from autograder.sandbox.confine import Resources
 
@@ -95,7 +97,7 @@ class Tiny:
 
     def grade(self, submitted: NotebookNode, **limits: Any) -> Graded:
         data = Submission("student", as_bytes(submitted))
-        return grade(self.assignment, data, Limits(**limits))
+        return engine().grade(self.assignment, data, Limits(**limits))
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autograder.engine.fork import ForkedProcess, ForkServer, fork_server, warm_kernel_manager
+from autograder.engine.fork import ForkedProcess, ForkServer
+from autograder.engine.provisioner import own_server, warm_kernel_manager
 from autograder.sandbox.confine import Isolation, SandboxError
 
 channels: list[socket.socket] = []  # kept open: a judge ends when its channel closes
@@ -109,7 +110,7 @@ def test_a_warm_kernel_has_its_imports_folder_and_threads(tmp_path: Path) -> Non
     assert folder == str(tmp_path)
     assert threads == "1 {1}"
     assert main == "__main__ False"
-    assert int(ppid) == fork_server().process.pid
+    assert int(ppid) == own_server().process.pid
 
 
 def test_a_kernel_of_one_thread_has_no_idle_ones_of_a_linear_algebra_library(
@@ -183,8 +184,8 @@ def test_a_kernel_dies_when_its_client_goes_away(server: ForkServer) -> None:
     assert within(10, lambda: set(descendants(server)) <= before)
 
 
-def test_a_process_that_cannot_be_confined_is_refused_with_a_reason() -> None:
-    server = started(fork_server(Isolation.FULL))
+@pytest.mark.parametrize("server", [Isolation.FULL], indirect=True)
+def test_a_process_that_cannot_be_confined_is_refused_with_a_reason(server: ForkServer) -> None:
     before = set(descendants(server))
     with pytest.raises(SandboxError, match="No such file"):
         fork(server, folder=server.folder / "no such folder")
@@ -234,32 +235,46 @@ def test_everything_dies_with_the_server(isolation: Isolation) -> None:
 
 
 def test_a_killed_server_takes_its_kernels_along_and_is_replaced(tmp_path: Path) -> None:
-    first = fork_server()
-    process = fork(first)
-    alive = descendants(first)
-    first.process.kill()
-    first.process.wait()
+    server = own_server()
+    process = fork(server)
+    first, alive = server.process, descendants(server)
+    first.kill()
+    first.wait()
     assert psutil.wait_procs(alive, 10)[1] == []
     assert process.wait(10) == -signal.SIGKILL
     assert run_in_kernel(tmp_path, "print(1 + 1)") == ["2"]
-    assert fork_server() is not first
-    assert not first.folder.exists()
+    assert server.process is not first
 
 
 @pytest.mark.parametrize("victim", ["bwrap", "server"])
 def test_a_killed_sandbox_leaves_nothing_and_is_replaced(victim: str) -> None:
-    first = started(fork_server(Isolation.FULL))
-    (python,) = (p for p in descendants(first) if "autograder.engine.fork" in p.cmdline()[:3])
-    process = fork(first)
-    alive = descendants(first)
-    (python if victim == "server" else first.process).kill()
-    first.process.wait(10)
+    server = started(ForkServer(Isolation.FULL))
+    module = "autograder.engine.inside.server"
+    (python,) = (p for p in descendants(server) if module in p.cmdline()[:3])
+    process = fork(server)
+    first, alive = server.process, descendants(server)
+    (python if victim == "server" else first).kill()
+    first.wait(10)
     if victim == "server":
         assert psutil.wait_procs(alive, 10)[1] == []
-    assert fork_server(Isolation.FULL) is not first
+    server.start()
+    assert server.process is not first
     assert psutil.wait_procs(alive, 10)[1] == []
     assert process.wait(10) == -signal.SIGKILL
-    assert not first.folder.exists()
+    started(server)  # the new one forks
+    server.close()
+    assert not server.folder.exists()
+
+
+def test_a_server_that_nobody_asked_starts_nothing_and_one_that_was_closed_stays_closed() -> None:
+    server = ForkServer(Isolation.FULL)
+    assert server.process is None
+    server.close()
+    server.close()
+    with pytest.raises(ConnectionError, match="was closed"):
+        fork(server, folder=Path("/var/tmp"))
+    assert server.process is None
+    assert not server.folder.exists()
 
 
 def test_a_kernel_that_cannot_be_forked_starts_cold(

@@ -10,14 +10,14 @@ import nbformat
 import psutil
 import pytest
 from attacks import attacks
+from engines import engine
 
 from autograder.course.build import make_release
 from autograder.course.source import Course, grade_id
-from autograder.engine.fork import ForkServer, fork_server
-from autograder.engine.grade import Limits, grade
+from autograder.engine.fork import ForkServer
+from autograder.engine.options import Limits
 from autograder.engine.submission import Submission
 from autograder.results import Status
-from autograder.sandbox.confine import Isolation
 
 COURSE = Path(attacks.__file__).parent / "course"
 WORK = {
@@ -70,7 +70,7 @@ def memory() -> int:
 def test_nothing_is_left_behind(number: int, tmp_path: Path) -> None:
     assignment = Course(COURSE).assignment(attacks.CHAPTER)
     release = make_release(Course(COURSE), assignment, f"sqlite:///{tmp_path}/gradebook.db")
-    server = fork_server(Isolation.FULL)
+    server = engine().server
 
     def run(index: int) -> None:
         kind = list(WORK)[index % len(WORK)]
@@ -79,7 +79,7 @@ def test_nothing_is_left_behind(number: int, tmp_path: Path) -> None:
             if grade_id(cell) == "scale":
                 cell.source = WORK[kind]
         data = nbformat.writes(notebook).encode()
-        report = grade(assignment, Submission(kind, data), Limits()).report
+        report = engine().grade(assignment, Submission(kind, data), Limits()).report
         marks = report.exercises[0].score
         assert report.status is Status.GRADED
         assert marks == (5 if kind in ("honest", "leaves a daemon") else 0)
@@ -87,9 +87,10 @@ def test_nothing_is_left_behind(number: int, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(run, range(40)))
         before, memory_before = Footprint.take(server), memory()
+        process = server.process
         list(pool.map(run, range(number)))
         after, memory_after = Footprint.take(server), memory()
-    assert fork_server(Isolation.FULL) is server  # it never died
+    assert server.process is process  # it never died
     for name, was, is_now in zip(vars(before), astuple(before), astuple(after), strict=True):
         assert is_now <= was, name
     assert memory_after - memory_before < number * 2**17  # an eighth of a MiB a submission

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,16 +12,19 @@ from pathlib import Path
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell
-from sample_class import ROOT, fill, release
+from sample_class import ROOT, as_bytes, fill, release
 from typer.testing import CliRunner
 
 from autograder import cli
-from autograder.engine.fork import ForkServer
-from autograder.engine.grade import Graded
+from autograder.course.source import Assignment
+from autograder.engine.grade import Engine
+from autograder.engine.options import Graded, Limits
+from autograder.engine.submission import Submission
 from autograder.sandbox import confine as sandbox
 from autograder.sandbox import doctor
 from autograder.sandbox.confine import Isolation, SandboxError
 from autograder.sandbox.doctor import Finding, examine
+from autograder.sandbox.shared import SHARED, SharedFolder
 
 LAYERS = [
     "the grader's home is out of sight",
@@ -74,7 +79,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
     (tmp_path / "submitted").mkdir()
 
     def graded_class(*arguments: object, **_: object) -> list:
-        print("limits:", arguments[3].isolation)
+        print("isolation:", arguments[0].isolation)
         return []
 
     monkeypatch.setattr(cli.batch, "grade_class", graded_class)
@@ -110,10 +115,10 @@ def test_the_doctor_leaves_nothing_behind() -> None:
     def footprint() -> tuple[int, int]:
         return len(psutil.Process().children(recursive=True)), psutil.Process().num_fds()
 
-    before = footprint(), sorted(Path(sandbox.SHARED).glob("autograder-*"))
+    before = footprint(), sorted(Path(SHARED).glob("autograder-*"))
     examine(Isolation.FULL)
     examine(Isolation.PROCESS)
-    assert (footprint(), sorted(Path(sandbox.SHARED).glob("autograder-*"))) == before
+    assert (footprint(), sorted(Path(SHARED).glob("autograder-*"))) == before
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ def test_without_bubblewrap_auto_falls_back_and_full_refuses(
         lambda isolation: real(isolation) if isolation is Isolation.FULL else broken()(isolation),
     )
     code, text = command("grade")
-    assert (code, "limits: process" in text) == (0, True)
+    assert (code, "isolation: process" in text) == (0, True)
     assert "weaker isolation" in caplog.text
     assert "apt-get install bubblewrap" in caplog.text
     code, text = command("doctor")
@@ -219,7 +224,7 @@ def test_where_nothing_holds_grading_is_refused(
     for wanted in (["--isolation", "auto"], []):
         code, text = command("grade", *wanted)
         assert code == 2
-        assert "limits:" not in text
+        assert "isolation:" not in text
         assert "cannot be confined here" in text
         assert "a layer of full: seen [this]; a layer of process: seen [this]" in text
         assert "--isolation none" in text
@@ -233,11 +238,11 @@ def test_what_holds_is_used_and_what_is_asked_for_is_tried(
     command: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "examine", broken(Isolation.PROCESS))
-    assert "limits: full" in command("grade")[1]
+    assert "isolation: full" in command("grade")[1]
     assert command("doctor")[0] == 0
     assert command("grade", "--isolation", "process")[0] == 2
     code, text = command("grade", "--isolation", "none")
-    assert (code, "limits: none" in text) == (0, True)
+    assert (code, "isolation: none" in text) == (0, True)
     code, text = command("grade", "--isolation", "some")
     assert code == 2
     assert "--isolation is auto, full, process or none" in text
@@ -406,21 +411,64 @@ def test_a_submission_in_process_isolation_is_graded_and_confined(said: Cell) ->
     assert text.splitlines() == ["PermissionError", "PermissionError", "['mine']"]
 
 
-def test_two_graders_do_not_share_the_limit_on_processes(
-    said: Cell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_graders_do_not_share_the_limit_on_processes(assignment: Assignment) -> None:
     """Two graders on one machine may give their submissions the same user."""
-    servers = [ForkServer(Isolation.FULL), ForkServer(Isolation.FULL)]
+    fork_many = (
+        "import os, time\nfor number in range(70):\n    if os.fork() == 0:\n"
+        "        time.sleep(30)\n        os._exit(0)\ntime.sleep(10)\nprint(number + 1)"
+    )
+    notebook = release()
+    notebook.cells.append(new_code_cell(fork_many))
+    submission = Submission("student", as_bytes(notebook))
+
+    def printed(_: int) -> str:
+        with Engine() as grader:
+            graded = grader.grade(assignment, submission, Limits())
+        return str(graded.notebook.cells[-1].outputs[0].text).strip()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(printed, range(2))) == ["70", "70"]
+
+
+# ---------------------------------------------------------------- the folder that is shared
+
+IN_ANOTHER_CONTAINER = ["bwrap", "--unshare-pid", "--as-pid-1", "--dev-bind", "/", "/"]
+MAKE_ONE = "from autograder.sandbox.shared import SharedFolder; print(SharedFolder().path)"
+
+
+def elsewhere(*code: str) -> str:
+    """What Python code prints that runs as process 1 of another process namespace."""
+    command = [*IN_ANOTHER_CONTAINER, "--proc", "/proc", sys.executable, "-c", "\n".join(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_living_graders_folder_stays_also_if_its_process_cannot_be_seen() -> None:
+    """A grader in another container, with process ids of its own, once took it for an orphan's."""
+    mine = SharedFolder()
     try:
-        free = iter(servers)
-        monkeypatch.setattr("autograder.engine.grade.fork_server", lambda _: next(free))
-        fork_many = (
-            "import os, time\nfor number in range(70):\n    if os.fork() == 0:\n"
-            "        time.sleep(30)\n        os._exit(0)\ntime.sleep(10)\nprint(number + 1)"
-        )
-        with ThreadPoolExecutor(2) as pool:
-            printed = list(pool.map(said, [fork_many] * 2))
-        assert [text.strip() for text in printed] == ["70", "70"]
+        elsewhere(MAKE_ONE)
+        assert mine.path.is_dir()
     finally:
-        for server in servers:
-            server.close()
+        mine.remove()
+    assert not mine.path.exists()
+
+
+def test_a_killed_graders_folder_goes_also_if_its_process_id_lives() -> None:
+    """Every process namespace has a process 1: a folder of one that was killed once stayed."""
+    orphaned = Path(elsewhere(MAKE_ONE, "import os, sys; sys.stdout.flush(); os._exit(0)"))
+    assert orphaned.is_dir()
+    SharedFolder().remove()
+    assert not orphaned.exists()
+    assert not orphaned.with_suffix(".lock").exists()
+
+
+def test_graders_that_start_together_do_not_remove_each_others_folders() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: SharedFolder(), range(100)))
+    assert len({folder.path for folder in folders}) == 100
+    assert all(folder.path.is_dir() for folder in folders)
+    for folder in folders:
+        folder.remove()
+    assert not [folder.path for folder in folders if folder.path.exists()]
