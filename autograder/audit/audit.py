@@ -46,14 +46,8 @@ import nbformat
 from autograder.audit.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
 from autograder.audit.selection import CheckSelection
 from autograder.checks import CheckResult, Outcome
-from autograder.course.source import (
-    Assignment,
-    Course,
-    CourseError,
-    Exercise,
-    grade_id,
-    nbgrader_metadata,
-)
+from autograder.course.cells import grade_id, is_answer
+from autograder.course.source import Assignment, Course, CourseError, Exercise
 from autograder.engine.fork import fork_server
 from autograder.engine.grade import ENGINE_VERSION, Limits, Trial, grade, try_out
 from autograder.engine.submission import Submission
@@ -362,7 +356,7 @@ def _grade_row(part: Assignment, row: _Row, limits: Limits) -> None:
     texts.update({auditor.exercise.id: planned.text for auditor, planned in row.items()})
     notebook = nbformat.from_dict(part.assigned)
     for cell in notebook.cells:
-        if nbgrader_metadata(cell).get("solution"):
+        if is_answer(cell):
             cell.source = texts[grade_id(cell)]
     submission = Submission("audit", nbformat.writes(notebook).encode())
     checks = {str(auditor.exercise.test_id): planned.checks for auditor, planned in row.items()}

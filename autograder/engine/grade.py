@@ -34,14 +34,8 @@ from nbformat import NotebookNode
 
 from autograder.checks import CheckResult, Checks, Outcome
 from autograder.course.build import make_solved
-from autograder.course.source import (
-    Assignment,
-    CheckSpec,
-    Exercise,
-    grade_id,
-    is_demo,
-    nbgrader_metadata,
-)
+from autograder.course.cells import grade_id, is_answer, is_demo, is_test, nbgrader_metadata
+from autograder.course.source import Assignment, CheckSpec, Exercise
 from autograder.engine import wire
 from autograder.engine.fork import ForkedProcess, ForkServer, fork_server, warm_kernel_manager
 from autograder.engine.inside import judge as judging
@@ -157,7 +151,7 @@ def grade(
     (results,) = run.results
     left = NOTEBOOK_BYTES
     for cell in notebook.cells:
-        if not _is_test(cell) and (nbgrader_metadata(cell).get("solution") or not grade_id(cell)):
+        if not is_test(cell) and (is_answer(cell) or not grade_id(cell)):
             left -= clean_cell(cell, left)
     report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in run.notes.items()]
     visible = {cell.id: cell.source for cell in make_solved(assignment).cells}
@@ -246,15 +240,11 @@ def _name(notebook: NotebookNode, index: int) -> str:
     return grade_id(notebook.cells[index]) or f"added cell {index}"
 
 
-def _is_test(cell: NotebookNode) -> bool:
-    return cell.cell_type == "code" and bool(nbgrader_metadata(cell).get("grade"))
-
-
 def _student_names(assignment: Assignment) -> list[str]:
     """What the exercises' cells define, as the reference solutions have it."""
     names = set()
     for cell in assignment.source.cells:
-        if cell.cell_type == "code" and nbgrader_metadata(cell).get("solution"):
+        if cell.cell_type == "code" and is_answer(cell):
             for node in ast.parse(cell.source).body:
                 if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                     names.add(node.name)
@@ -311,7 +301,7 @@ class _Run:
             for index, cell in enumerate(self.notebook.cells):
                 if cell.cell_type != "code" or not cell.source.strip():
                     continue
-                if _is_test(cell):
+                if is_test(cell):
                     calls = _Calls(self, index)
                     for trial, results in zip(self.trials, self.results, strict=True):
                         results[str(grade_id(cell))] = await self._test(index, cell, calls, trial)
@@ -367,7 +357,7 @@ class _Run:
         """Runs what the kernel has not run yet; the cell that ended it and how, if one did."""
         for index in range(kernel.position, last + 1):
             cell = self.notebook.cells[index]
-            skipped = cell.cell_type != "code" or not cell.source.strip() or _is_test(cell)
+            skipped = cell.cell_type != "code" or not cell.source.strip() or is_test(cell)
             if not skipped and index not in self.given_up:
                 self.notes.pop(index, None)  # of an earlier kernel
                 outcome = await kernel.run(index, cell, self.left)
@@ -539,13 +529,13 @@ class _JudgeProcess:
         (last,) = (index for index, cell in enumerate(cells) if grade_id(cell) == test_id)
         for cell in [*cells[self.position : last], cells[last]]:
             data = nbgrader_metadata(cell)
-            answer = bool(data.get("solution"))
+            answer = is_answer(cell)
             if cell.cell_type != "code" or is_demo(cell):
                 continue
             if answer and not self.run_of.one_process:
                 continue
             identifier = str(data["grade_id"])
-            test = bool(data.get("grade"))
+            test = is_test(cell)
             if test and identifier != test_id:
                 continue  # it has been run, or its time was used up
             message = {

@@ -13,7 +13,8 @@ import yaml
 from sample_class import CHAPTER, ROOT, release
 
 from autograder.course import build
-from autograder.course.source import Assignment, Course, CourseError, grade_id, nbgrader_metadata
+from autograder.course.cells import grade_id, nbgrader_metadata
+from autograder.course.source import Assignment, Course, CourseError
 
 CHAPTERS = Course.find(ROOT).chapters
 
