@@ -1,4 +1,4 @@
-"""docs/architecture.md speaks of the files that there are, and what notebooks import stays light."""
+"""docs/architecture.md speaks of the files that there are; what notebooks import stays light."""
 
 from __future__ import annotations
 

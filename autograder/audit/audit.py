@@ -47,14 +47,8 @@ from autograder.audit.in_process import try_out
 from autograder.audit.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
 from autograder.audit.selection import CheckSelection
 from autograder.checks import CheckResult, Outcome
-from autograder.course.source import (
-    Assignment,
-    Course,
-    CourseError,
-    Exercise,
-    grade_id,
-    nbgrader_metadata,
-)
+from autograder.course.cells import grade_id, is_answer
+from autograder.course.source import Assignment, Course, CourseError, Exercise
 from autograder.engine.grade import Engine
 from autograder.engine.options import ENGINE_VERSION, Limits, Trial
 from autograder.engine.submission import Submission
@@ -364,7 +358,7 @@ def _grade_row(engine: Engine, part: Assignment, row: _Row, limits: Limits) -> N
     texts.update({auditor.exercise.id: planned.text for auditor, planned in row.items()})
     notebook = nbformat.from_dict(part.assigned)
     for cell in notebook.cells:
-        if nbgrader_metadata(cell).get("solution"):
+        if is_answer(cell):
             cell.source = texts[grade_id(cell)]
     submission = Submission("audit", nbformat.writes(notebook).encode())
     checks = {str(auditor.exercise.test_id): planned.checks for auditor, planned in row.items()}

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autograder.checks import CheckResult
-from autograder.course.source import Assignment, grade_id, is_demo, nbgrader_metadata
+from autograder.course.cells import grade_id, is_answer, is_demo, is_test
+from autograder.course.source import Assignment
 from autograder.engine.fork import ForkServer
 from autograder.engine.judge_link import Clock, JudgedCell, JudgeLink, Judging
 from autograder.engine.options import Limits, Trial
-from autograder.engine.run import is_test
 
 Results = dict[str, list[CheckResult]]  # of the checks, by test cell
 
@@ -72,7 +72,7 @@ def _cells(assignment: Assignment) -> list[JudgedCell]:
             str(grade_id(cell)),
             cell.source,
             is_test(cell),
-            bool(nbgrader_metadata(cell).get("solution")),
+            is_answer(cell),
         )
         for cell in assignment.source.cells
         if cell.cell_type == "code" and not is_demo(cell)

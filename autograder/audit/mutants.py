@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from autograder.course.cells import Region, parse_lines
 from autograder.course.source import CourseError
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 MODULES = {"torch", "F", "nn", "np", "math", "keras", "tf", "random", "dist"}
 EXCHANGED = [
     ("mean", "sum"),
@@ -176,15 +176,11 @@ class _Solution:
     @cached_property
     def open_lines(self) -> set[int]:
         """Numbers of the lines, from one, between the markers."""
-        found, inside = set(), False
-        for number, line in enumerate(self.lines, 1):
-            if line.strip() == END:
-                inside = False
-            if inside:
-                found.add(number)
-            if line.strip() == BEGIN:
-                inside = True
-        return found
+        return {
+            number
+            for number, line in enumerate(parse_lines(self.cell), 1)
+            if line.region is Region.SOLUTION and not line.is_marker
+        }
 
     def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
         assert node.end_lineno is not None and node.end_col_offset is not None

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autograder.course.cells import grade_id, is_demo
 from autograder.course.names import LOOSE, Code, definitions
-from autograder.course.source import Assignment, Exercise, grade_id, is_demo
+from autograder.course.source import Assignment, Exercise
 
 
 class CheckSelection:

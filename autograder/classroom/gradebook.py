@@ -19,7 +19,8 @@ from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
 from autograder.course.build import make_release, to_json, write_whole
-from autograder.course.source import Assignment, Course, grade_id, nbgrader_metadata
+from autograder.course.cells import grade_id, is_answer, nbgrader_metadata
+from autograder.course.source import Assignment, Course
 from autograder.engine.submission import is_untouched
 from autograder.results import Report
 
@@ -121,7 +122,7 @@ class Gradebook:
                 # A mark given by hand may not fit the new submission: a person looks again.
                 by_hand = grade.manual_score is not None or grade.auto_score is None
                 grade.needs_manual_grade = by_hand
-            if data.get("solution"):
+            if is_answer(cell):
                 untouched = is_untouched(self.assignment, notebook, identifier)
                 book.find_comment(*key).auto_comment = "No response." if untouched else None
         book.db.commit()

@@ -28,15 +28,8 @@ from PIL import Image
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.checks import SEED_VARIABLE
-from autograder.course.source import (
-    NOTEBOOK_METADATA,
-    Assignment,
-    Course,
-    CourseError,
-    grade_id,
-    is_demo,
-    nbgrader_metadata,
-)
+from autograder.course.cells import Region, grade_id, is_demo, parse_lines
+from autograder.course.source import NOTEBOOK_METADATA, Assignment, Course, CourseError
 
 EXECUTION_SECONDS = 300
 
@@ -154,37 +147,18 @@ def _put_environment_on_path() -> None:
         os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
 
 
-def regions(source: str, *names: str) -> list[str]:
-    """The non-blank lines between the BEGIN and END markers of the regions named."""
-    found, inside = [], False
-    for line in source.splitlines():
-        if any(f"### END {name}" in line for name in names):
-            inside = False
-        if inside and line.strip():
-            found.append(line.strip())
-        if any(f"### BEGIN {name}" in line for name in names):
-            inside = True
-    return found
-
-
 def find_leaks(assignment: Assignment, release: NotebookNode) -> list[str]:
     """Lines of solutions, hidden tests and mark schemes that stand in the release.
 
     Short lines such as `else:` stand in many places; a line counts if it has fifteen characters or
     more and stands nowhere else in the source.
     """
-    secret, public = set(), set()
-    for cell in assignment.source.cells:
-        hidden = regions(cell.source, "SOLUTION", "HIDDEN TESTS", "MARK SCHEME")
-        secret.update(hidden)
-        remaining = list(hidden)
-        for line in map(str.strip, cell.source.splitlines()):
-            if line in remaining:
-                remaining.remove(line)
-            else:
-                public.add(line)
-    shown = {line.strip() for cell in release.cells for line in cell.source.splitlines()}
-    markers = [line for line in shown if re.search(r"### (BEGIN|END) ", line)]
+    written = [line for cell in assignment.source.cells for line in parse_lines(cell.source)]
+    released = [line for cell in release.cells for line in parse_lines(cell.source)]
+    secret = {line.text.strip() for line in written if line.region and not line.is_marker}
+    public = {line.text.strip() for line in written if not line.region}
+    shown = {line.text.strip() for line in released}
+    markers = [line.text for line in released if line.is_marker]
     return sorted(line for line in (secret - public) & shown if len(line) >= 15) + markers
 
 
@@ -192,14 +166,11 @@ def make_solved(assignment: Assignment) -> NotebookNode:
     """The notebook with solutions and visible tests, not yet executed."""
     notebook = nbformat.from_dict(assignment.source)
     for cell in notebook.cells:
-        secret, kept = False, []
-        for line in cell.source.splitlines():
-            marker = re.search(r"### (BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)", line)
-            if marker is None:
-                if not secret:
-                    kept.append(line)
-            elif marker[2] == "HIDDEN TESTS":
-                secret = marker[1] == "BEGIN"
+        kept = [
+            line.text
+            for line in parse_lines(cell.source)
+            if not line.is_marker and line.region is not Region.HIDDEN_TESTS
+        ]
         cell.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip()
         cell.id = grade_id(cell) or cell.id
         cell.metadata = nbformat.from_dict({"tags": ["demo"]} if is_demo(cell) else {})
@@ -258,12 +229,3 @@ def _with_a_palette(figure: str) -> str:
     small = io.BytesIO()
     image.quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
-
-
-def exercise_cells(assignment: Assignment) -> dict[str, str]:
-    """The source of each exercise's cell, with the reference solution, by exercise id."""
-    return {
-        str(grade_id(cell)): cell.source
-        for cell in assignment.source.cells
-        if nbgrader_metadata(cell).get("solution")
-    }

@@ -22,7 +22,16 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
 
-from autograder.checks import HIDDEN_BEGIN, HIDDEN_END
+from autograder.course.cells import (
+    Region,
+    grade_id,
+    is_answer,
+    is_demo,
+    is_test,
+    marker_problem,
+    nbgrader_metadata,
+    parse_lines,
+)
 from autograder.course.names import LOOSE, Code, definitions
 
 CODE_STUB = "raise NotImplementedError"
@@ -67,23 +76,6 @@ class Exercise:
     test_id: str | None
     checks: tuple[CheckSpec, ...]
     float64: bool = False
-
-
-def nbgrader_metadata(cell: NotebookNode) -> dict[str, object]:
-    """The cell's nbgrader metadata, empty if it has none."""
-    found = cell.metadata.get("nbgrader")
-    return found if isinstance(found, dict) else {}
-
-
-def grade_id(cell: NotebookNode) -> str | None:
-    """The cell's nbgrader id, if it has one."""
-    found = nbgrader_metadata(cell).get("grade_id")
-    return found if isinstance(found, str) else None
-
-
-def is_demo(cell: NotebookNode) -> bool:
-    """Whether the cell only shows something: no test needs it, so grading skips it."""
-    return "demo" in cell.metadata.get("tags", [])
 
 
 class Assignment:
@@ -153,11 +145,13 @@ class Assignment:
             )
         for cell in self.source.cells:
             data = nbgrader_metadata(cell)
+            if problem := marker_problem(cell.source):
+                raise self._error(cell, problem)
             if cell.cell_type == "code" and not data and not is_demo(cell):
                 raise self._error(
                     cell, "is neither locked set-up, exercise, test nor tagged demo: mark it"
                 )
-            if cell.cell_type != "code" or not data.get("grade"):
+            if not is_test(cell):
                 continue
             test_id = str(data["grade_id"])
             if test_id.removeprefix("test_") not in ids or not test_id.startswith("test_"):
@@ -182,13 +176,13 @@ class Assignment:
         tests = {exercise.test_id for exercise in exercises}
         for cell in self.source.cells:
             is_code = cell.cell_type == "code" and not is_demo(cell)
-            if is_code and (grade_id(cell) in tests or not _is_graded(cell)):
+            if is_code and (grade_id(cell) in tests or not is_test(cell)):
                 cells.append(cell)
             tests.discard(grade_id(cell))
             if not tests:
                 break
         own = {exercise.id for exercise in exercises}
-        earlier = [c for c in cells if nbgrader_metadata(c).get("solution") and c.id not in own]
+        earlier = [c for c in cells if is_answer(c) and c.id not in own]
         unused = _unused(earlier, [cell for cell in cells if cell not in earlier])
         cells = [cell for cell in cells if cell.id not in unused]
         part.source = nbformat.from_dict({**self.source, "cells": cells})
@@ -207,9 +201,9 @@ class Assignment:
         for cell in self.source.cells:
             if cell.cell_type == "markdown":
                 title = next(reversed(list(_headings(cell.source))), title)
-            data = nbgrader_metadata(cell)
-            if not data.get("solution"):
+            if not is_answer(cell):
                 continue
+            data = nbgrader_metadata(cell)
             name = re.sub(r"^Exercise ", "", title).replace(" · ", " ")
             identifier = str(data["grade_id"])
             test = by_id.get(f"test_{identifier}")
@@ -249,16 +243,12 @@ class Assignment:
         for cell, assigned in zip(self.source.cells, self.assigned.cells, strict=True):
             data = nbgrader_metadata(cell)
             if cell.cell_type == "code":
-                checks = parse_checks(cell.source) if _is_graded(cell) else []
+                checks = parse_checks(cell.source) if is_test(cell) else []
                 code = [_syntax(cell.source), _syntax(assigned.source)]
                 material.append(repr([data, checks, is_demo(cell), code]))
             elif data:
                 material.append(repr(data))
         return hashlib.sha256("\0".join(material).encode()).hexdigest()
-
-
-def _is_graded(cell: NotebookNode) -> bool:
-    return bool(nbgrader_metadata(cell).get("grade"))
 
 
 def _syntax(source: str) -> str:
@@ -291,19 +281,14 @@ def _uses(names: dict[str, Code]) -> set[str]:
 
 
 def _headings(markdown: str) -> Iterator[str]:
-    for match in re.finditer(r"^#+ (?!BEGIN |END )(.+)$", markdown, re.MULTILINE):
-        yield match[1].strip()
+    for line in parse_lines(markdown):
+        if not line.is_marker and (match := re.match(r"#+ (.+)", line.text)):
+            yield match[1].strip()
 
 
 def parse_checks(source: str) -> list[CheckSpec]:
     """The checks that a test cell defines, read without running it."""
-    lines = source.splitlines()
-    hidden = set()
-    inside = False
-    for number, line in enumerate(lines, 1):
-        inside = (inside or line.strip() == HIDDEN_BEGIN) and line.strip() != HIDDEN_END
-        if inside:
-            hidden.add(number)
+    lines = parse_lines(source)
     found = []
     for node in ast.parse(source).body:
         if not isinstance(node, ast.FunctionDef):
@@ -316,7 +301,7 @@ def parse_checks(source: str) -> list[CheckSpec]:
                     CheckSpec(
                         node.name,
                         title,
-                        node.lineno in hidden,
+                        lines[node.lineno - 1].region is Region.HIDDEN_TESTS,
                         float(options["points"]),
                         str(options.get("hint", "")),
                     )

@@ -17,10 +17,11 @@ from nbformat import NotebookNode
 
 from autograder.checks import CheckResult, Checks, Outcome
 from autograder.course.build import make_solved
-from autograder.course.source import Assignment, Exercise, grade_id, nbgrader_metadata
+from autograder.course.cells import grade_id, is_answer, is_test
+from autograder.course.source import Assignment, Exercise
 from autograder.engine.fork import ForkServer
 from autograder.engine.options import Graded, Limits, Trial
-from autograder.engine.run import is_test, run
+from autograder.engine.run import run
 from autograder.engine.sanitize import clean_cell
 from autograder.engine.submission import Rejected, Submission, is_untouched, parse, repair
 from autograder.results import ExerciseResult, Report, Status
@@ -92,8 +93,7 @@ def _clean(notebook: NotebookNode) -> None:
     """Cleans and cuts what comes from the student; the rest is the chapter's own."""
     left = NOTEBOOK_BYTES
     for cell in notebook.cells:
-        students = nbgrader_metadata(cell).get("solution") or not grade_id(cell)
-        if students and not is_test(cell):
+        if (is_answer(cell) or not grade_id(cell)) and not is_test(cell):
             left -= clean_cell(cell, left)
 
 

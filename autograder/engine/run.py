@@ -20,7 +20,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.checks import CheckResult, Outcome
-from autograder.course.source import Assignment, grade_id, is_demo, nbgrader_metadata
+from autograder.course.cells import grade_id, is_answer, is_demo, is_test
+from autograder.course.source import Assignment
 from autograder.engine.fork import ForkServer
 from autograder.engine.judge_link import Clock, JudgedCell, Judging
 from autograder.engine.kernel import Kernel
@@ -88,11 +89,6 @@ async def run(
     return Ran(results, execution.notes, execution.late)
 
 
-def is_test(cell: NotebookNode) -> bool:
-    """Whether the cell is run by the judge and not by the kernel."""
-    return cell.cell_type == "code" and bool(nbgrader_metadata(cell).get("grade"))
-
-
 def _runs(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
 
@@ -102,9 +98,7 @@ def _judged_cells(assignment: Assignment) -> list[JudgedCell]:
     return [
         JudgedCell(str(grade_id(cell)), cell.source, is_test(cell))
         for cell in assignment.source.cells
-        if cell.cell_type == "code"
-        and not is_demo(cell)
-        and not nbgrader_metadata(cell).get("solution")
+        if cell.cell_type == "code" and not is_demo(cell) and not is_answer(cell)
     ]
 
 
@@ -112,7 +106,7 @@ def _student_names(assignment: Assignment) -> list[str]:
     """What the exercises' cells define, as the reference solutions have it."""
     names = set()
     for cell in assignment.source.cells:
-        if cell.cell_type == "code" and nbgrader_metadata(cell).get("solution"):
+        if cell.cell_type == "code" and is_answer(cell):
             for node in ast.parse(cell.source).body:
                 if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                     names.add(node.name)

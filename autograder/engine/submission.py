@@ -17,7 +17,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.course.source import Assignment, grade_id, is_demo, nbgrader_metadata
+from autograder.course.cells import Region, grade_id, is_answer, is_demo, parse_lines
+from autograder.course.source import Assignment
 from autograder.engine.sanitize import clean_text
 
 MAX_BYTES = 10 * 2**20
@@ -164,7 +165,7 @@ def repair(  # noqa: PLR0912  (one branch for each thing that students do to not
             answers[identifier] = cell
             order.append(identifier)
             anchor = identifier
-        elif identifier in master and not _is_answer(master[identifier]):
+        elif identifier in master and not is_answer(master[identifier]):
             notes.append(f"{identifier}: a copy of this locked cell was removed")
         elif identifier in master and answers[identifier].source == master[identifier].source:
             answers[identifier] = cell
@@ -188,7 +189,7 @@ def repair(  # noqa: PLR0912  (one branch for each thing that students do to not
         if note:
             notes.append(f"{identifier}: {note}")
         # A stub that is put back goes before what the student may have written in its place.
-        if identifier in answers or not _is_answer(own):
+        if identifier in answers or not is_answer(own):
             cells += added
             added = []
         cells.append(cell)
@@ -202,10 +203,6 @@ def repair(  # noqa: PLR0912  (one branch for each thing that students do to not
     return repaired, notes
 
 
-def _is_answer(cell: NotebookNode) -> bool:
-    return bool(nbgrader_metadata(cell).get("solution"))
-
-
 def _plain(cell: NotebookNode) -> NotebookNode:
     """The cell without metadata, which could carry tags such as skip-execution, or outputs."""
     make = {"code": nbformat.v4.new_code_cell, "raw": nbformat.v4.new_raw_cell}
@@ -216,10 +213,10 @@ def _restored(own: NotebookNode, submitted: NotebookNode | None) -> tuple[Notebo
     """The assignment's cell with the student's answer in it, and what had to be changed."""
     cell = nbformat.from_dict(own)
     if submitted is None:
-        if _is_answer(own):
+        if is_answer(own):
             return cell, "the exercise's cell was missing; it counts as not attempted"
         return cell, "this locked cell was missing and was put back"
-    if _is_answer(own):
+    if is_answer(own):
         cell.source = submitted.source
         if submitted.cell_type != own.cell_type:
             return cell, f"the cell's type was changed back to {own.cell_type}"
@@ -231,14 +228,8 @@ def _restored(own: NotebookNode, submitted: NotebookNode | None) -> tuple[Notebo
 
 def _visible(source: str) -> list[str]:
     """What of a locked cell is in the release: neither hidden tests nor mark schemes."""
-    lines, inside = [], False
-    for line in source.splitlines():
-        if "BEGIN HIDDEN TESTS" in line or "BEGIN MARK SCHEME" in line:
-            inside = True
-        if not inside:
-            lines.append(line.rstrip())
-        if "END HIDDEN TESTS" in line or "END MARK SCHEME" in line:
-            inside = False
+    secret = (Region.HIDDEN_TESTS, Region.MARK_SCHEME)
+    lines = (line.text.rstrip() for line in parse_lines(source) if line.region not in secret)
     return [line for line in lines if line]
 
 

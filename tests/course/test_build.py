@@ -13,7 +13,8 @@ import yaml
 from sample_class import CHAPTER, ROOT, release
 
 from autograder.course import build
-from autograder.course.source import Assignment, Course, CourseError, grade_id, nbgrader_metadata
+from autograder.course.cells import grade_id, nbgrader_metadata
+from autograder.course.source import Assignment, Course, CourseError
 
 CHAPTERS = Course.find(ROOT).chapters
 
@@ -251,6 +252,24 @@ def test_the_lock_covers_every_dependency() -> None:
     assert set(normal) <= {re.sub(r"[-_.]+", "-", name).lower() for name in lock}
     assert lock["torch"] == "2.13.0"
     assert all(re.fullmatch(r"[\w.]+", version) for version in lock.values())
+
+
+def test_the_oldest_python_admitted_can_install_the_lock(course: Course) -> None:
+    """Debian 12 has 3.11.2, where a package that needs 3.11.5 cannot be installed."""
+    import tomllib
+    from importlib.metadata import distribution
+
+    from packaging.specifiers import SpecifierSet
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].partition(",")[0].removeprefix(">=") + ".0"
+    assert len(course.installed) > 100
+    needs = {name: distribution(name).metadata["Requires-Python"] for name in course.installed}
+    too_new = {
+        name: wanted for name, wanted in needs.items() if oldest not in SpecifierSet(wanted or "")
+    }
+    assert too_new == {}
+    assert course.installed["soupsieve"] == course.lock["soupsieve"]
 
 
 def test_notebooks_stay_small() -> None:

@@ -1,0 +1,109 @@
+"""What a cell is, by its nbgrader metadata, and which of its lines are for whom, by its markers.
+
+This is the package's only parser of `### BEGIN SOLUTION` and its like. Builder, grader and audit
+read the same lines as nbgrader does: it takes every line for a marker that holds the words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nbformat import NotebookNode
+
+from autograder.checks import HIDDEN_BEGIN
+
+
+class Region(StrEnum):
+    """What stands between a pair of markers."""
+
+    SOLUTION = "SOLUTION"
+    HIDDEN_TESTS = HIDDEN_BEGIN.removeprefix("### BEGIN ")
+    MARK_SCHEME = "MARK SCHEME"
+
+
+_MARKER = re.compile(f"(BEGIN|END) ({'|'.join(Region)})")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a cell.
+
+    Attributes:
+        region: that it stands in; a marker stands in its own region.
+        is_marker: whether it begins or ends the region.
+    """
+
+    text: str
+    region: Region | None
+    is_marker: bool = False
+
+
+def parse_lines(source: str) -> list[Line]:
+    """The cell's lines.
+
+    Students' cells are read, too, so odd markers raise nothing: a region that is not closed goes
+    on to the cell's end. `marker_problem` tells authors.
+    """
+    found = []
+    inside: Region | None = None
+    for text in source.splitlines():
+        marker = _MARKER.search(text)
+        if marker is None:
+            found.append(Line(text, inside))
+            continue
+        region = Region(marker[2])
+        if inside is None and marker[1] == "BEGIN":
+            inside = region
+        elif inside is region and marker[1] == "END":
+            inside = None
+        found.append(Line(text, region, is_marker=True))
+    return found
+
+
+def marker_problem(source: str) -> str:
+    """What is wrong with the cell's markers, as the end of a sentence; empty if nothing is."""
+    inside = ""
+    for line in parse_lines(source):
+        if not line.is_marker:
+            continue
+        text = line.text.strip()
+        if text == f"### BEGIN {line.region}":
+            if inside:
+                return f"has {text!r} inside the region {inside}, which has not ended"
+            inside = str(line.region)
+        elif text == f"### END {line.region}":
+            if inside != line.region:
+                return f"has {text!r} without its BEGIN"
+            inside = ""
+        else:
+            return f"has a line that nbgrader would take for a marker: {text[:60]!r}"
+    return f"has no '### END {inside}'" if inside else ""
+
+
+def nbgrader_metadata(cell: NotebookNode) -> dict[str, object]:
+    """The cell's nbgrader metadata, empty if it has none."""
+    found = cell.metadata.get("nbgrader")
+    return found if isinstance(found, dict) else {}
+
+
+def grade_id(cell: NotebookNode) -> str | None:
+    """The cell's nbgrader id, if it has one."""
+    found = nbgrader_metadata(cell).get("grade_id")
+    return found if isinstance(found, str) else None
+
+
+def is_demo(cell: NotebookNode) -> bool:
+    """Whether the cell only shows something: no test needs it, so grading skips it."""
+    return "demo" in cell.metadata.get("tags", [])
+
+
+def is_answer(cell: NotebookNode) -> bool:
+    """Whether the cell is the student's to fill in, with code or with text."""
+    return bool(nbgrader_metadata(cell).get("solution"))
+
+
+def is_test(cell: NotebookNode) -> bool:
+    """Whether the cell holds an exercise's checks."""
+    return cell.cell_type == "code" and bool(nbgrader_metadata(cell).get("grade"))
