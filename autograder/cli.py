@@ -31,12 +31,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from autograder import words
 from autograder.audit import audit as auditing
 from autograder.classroom import batch
 from autograder.classroom.report import write_report
 from autograder.course import build as builder
 from autograder.course.source import Course, CourseError
 from autograder.engine.grade import Limits
+from autograder.files import write_whole
 from autograder.results import Report, Status
 from autograder.sandbox import doctor
 from autograder.sandbox.confine import Isolation
@@ -128,7 +130,7 @@ def grade(  # noqa: PLR0913  (one parameter an option)
                 f"no submission of {chapter} by {', '.join(missing)} in {members.submitted}"
             )
     if json_file is not None:
-        builder.write_whole(json_file, json.dumps([r.to_dict() for r in reports], indent=1) + "\n")
+        write_whole(json_file, json.dumps([words.as_json(r) for r in reports], indent=1) + "\n")
     page = _write_report(course, chapter, members, None)
     _print_table(reports)
     print(f"Report: {page}")
@@ -194,7 +196,7 @@ def examine_tests(  # noqa: PLR0913  (options)
 
         def write(so_far: auditing.Audit) -> None:
             if json_file is not None:
-                builder.write_whole(json_file, json.dumps(asdict(so_far), indent=1) + "\n")
+                write_whole(json_file, json.dumps(asdict(so_far), indent=1) + "\n")
 
         with _progress(chapter) as progress:
             found = auditing.audit(
@@ -376,7 +378,7 @@ def _print_table(reports: list[Report]) -> None:
     for report in reports:
         cells = ["to mark" if e.score is None else f"{e.score:g}" for e in report.exercises]
         total = "" if report.score is None else f"{report.score:g}/{report.max_score:g}"
-        notes = "; ".join([report.reason, *report.repairs] if report.reason else report.repairs)
+        notes = "; ".join([words.reason(report)] * bool(report.reasons) + words.notes(report))
         table.add_row(
             escape(report.student),
             f"[{colours[report.status]}]{report.status}[/]",

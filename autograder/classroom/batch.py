@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autograder.classroom.gradebook import Gradebook
-from autograder.course.build import write_whole
 from autograder.course.source import Assignment, Course
 from autograder.engine.grade import ENGINE_VERSION, Graded, Limits, grade
 from autograder.engine.submission import Submission, find_submissions
-from autograder.results import Report, Status
+from autograder.files import write_whole
+from autograder.results import Code, Remark, Report, Status
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +124,9 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
                 record(submission, grade(assignment, submission, limits))
             except Exception as error:
                 log.exception("%s could not be graded", submission.student)
-                reason = f"the grader failed: {type(error).__name__}: {error}"
-                report = Report(submission.student, assignment.name, Status.FAILED, reason)
+                what = f"{type(error).__name__}: {error}"
+                reasons = [Remark.of(Code.GRADER_FAILED, error=what)]
+                report = Report(submission.student, assignment.name, Status.FAILED, reasons)
                 record(submission, Graded(report, None))
     return [done[submission.student] for submission in submissions]
 
@@ -148,7 +149,7 @@ class _Recorder:
             submitted = self.members.submitted / report.student / name
             self.book.write(report, graded.notebook, submitted)
         elif self.book is not None and self.book.has(report.student):
-            report.reason += "; the gradebook keeps the marks of an earlier submission"
+            report.reasons.append(Remark.of(Code.EARLIER_MARKS_KEPT))
         record = {
             "key": f"{self.key}/{submission.sha256}",
             "in_gradebook": self.book is not None,

@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from autograder import words
 from autograder.course.source import Course
 from autograder.engine.grade import Limits, grade
 from autograder.engine.submission import read_submission
@@ -46,9 +47,9 @@ class Judge(NbGraderPreprocessor):
             graded = pool.submit(grade, assignment, submission, limits).result()
         if graded.report.status is not Status.GRADED or graded.notebook is None:
             raise NbGraderException(
-                f"{who['student']}, {who['assignment']}: {graded.report.reason}"
+                f"{who['student']}, {who['assignment']}: {words.reason(graded.report)}"
             )
-        for note in graded.report.repairs:
+        for note in words.notes(graded.report):
             self.log.info("%s: %s", who["student"], note)
         return graded.notebook, resources
 

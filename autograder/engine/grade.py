@@ -32,7 +32,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from autograder.checks import CheckResult, Checks, Outcome
+from autograder.checks import Checks
 from autograder.course.build import make_solved
 from autograder.course.source import (
     Assignment,
@@ -48,8 +48,9 @@ from autograder.engine.inside import judge as judging
 from autograder.engine.inside.judge import Answer
 from autograder.engine.sanitize import clean_cell, clean_result
 from autograder.engine.submission import Rejected, Submission, is_untouched, parse, repair
-from autograder.results import ExerciseResult, Report, Status
+from autograder.results import CheckResult, Code, ExerciseResult, Outcome, Remark, Report, Status
 from autograder.sandbox.confine import MEMORY_EXCEEDED, Isolation, Resources
+from autograder.words import sentence
 
 ENGINE_VERSION = 1  # raised when engine or checks could give another mark than before
 GRACE_SECONDS = 5
@@ -148,9 +149,9 @@ def grade(
     started = time.monotonic()
     report = Report(submission.student, assignment.name, Status.GRADED)
     try:
-        notebook, report.repairs = repair(assignment, parse(submission, assignment))
-    except Rejected as reason:
-        report.status, report.reason = Status.REJECTED, str(reason)
+        notebook, report.notes = repair(assignment, parse(submission, assignment))
+    except Rejected as rejected:
+        report.status, report.reasons = Status.REJECTED, [rejected.remark]
         return Graded(report, None)
     run = _Run(assignment, notebook, limits, [Trial(limits.seed, checks=checks)])
     asyncio.run(run.execute())
@@ -159,7 +160,7 @@ def grade(
     for cell in notebook.cells:
         if not _is_test(cell) and (nbgrader_metadata(cell).get("solution") or not grade_id(cell)):
             left -= clean_cell(cell, left)
-    report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in run.notes.items()]
+    report.notes += [replace(note, cell=_name(notebook, i)) for i, note in run.notes.items()]
     visible = {cell.id: cell.source for cell in make_solved(assignment).cells}
     for exercise in assignment.exercises:
         if exercise.test_id is None:
@@ -294,7 +295,7 @@ class _Run:
         self.trials = trials
         self.server = fork_server(limits.isolation)
         self.results: list[Results] = [{} for _ in trials]
-        self.notes: dict[int, str] = {}
+        self.notes: dict[int, Remark] = {}
         self.late = False  # whether a cell was stopped by a deadline
         self.given_up: set[int] = set()
         self.suspects: set[int] = set()  # cells during which the kernel died once
@@ -319,7 +320,7 @@ class _Run:
                 elif self.one_process:
                     continue
                 elif self.left <= 0:
-                    self._give_up(index, "not run: the time was used up")
+                    self._give_up(index, Remark.of(Code.CELL_NOT_RUN))
                 else:
                     await self._kernel_after(index)
         finally:
@@ -327,11 +328,12 @@ class _Run:
                 self._drop_judge()
             await self._drop_kernel()
 
-    def _give_up(self, index: int, note: str) -> None:
+    def _give_up(self, index: int, note: Remark) -> None:
         self.given_up.add(index)
         self.notes[index] = note
+        text = sentence(note)
         error = nbformat.v4.new_output(
-            "error", ename="Stopped", evalue=note, traceback=[f"This cell was {note}."]
+            "error", ename="Stopped", evalue=text, traceback=[f"This cell was {text}."]
         )
         self.notebook.cells[index].outputs = [error]
 
@@ -356,12 +358,12 @@ class _Run:
             index, outcome = ended
             await self._drop_kernel()
             if self.left <= 0:
-                self._give_up(index, "stopped: the notebook's time was used up")
+                self._give_up(index, Remark.of(Code.CELL_AT_THE_END))
                 return None
             if outcome is not Outcome.TIMED_OUT and index not in self.suspects:
                 self.suspects.add(index)  # the machine may have killed it: blamed if it dies again
                 continue
-            self._give_up(index, f"stopped ({outcome}); the notebook ran without it")
+            self._give_up(index, Remark.of(Code.CELL_STOPPED, outcome=str(outcome)))
 
     async def _catch_up(self, kernel: _Kernel, last: int) -> tuple[int, Outcome] | None:
         """Runs what the kernel has not run yet; the cell that ended it and how, if one did."""
@@ -397,7 +399,7 @@ class _Run:
             if trial.until_failure:
                 break
         else:
-            self.notes[index] = "not finished: the time was used up"
+            self.notes[index] = Remark.of(Code.CHECKS_NOT_FINISHED)
         if extra := results.keys() - {spec.name for spec in exercise.checks}:
             raise JudgeError(f"{test_id} ran checks that it does not define: {extra}")
         return [clean_result(results.get(spec.name) or _not_run(spec)) for spec in wanted]
@@ -714,9 +716,9 @@ class _Kernel(NotebookClient):
             if not execution.done():
                 self.overtime |= not self.flooded.is_set()
                 self.notes[index] = (
-                    f"interrupted after it had printed {self.printed >> 20} MiB"
+                    Remark.of(Code.CELL_PRINTS_TOO_MUCH, mebibytes=self.printed >> 20)
                     if self.flooded.is_set()
-                    else f"interrupted after {seconds:.0f} s"
+                    else Remark.of(Code.CELL_TOO_LONG, seconds=round(seconds))
                 )
                 await self.interrupt()
                 await asyncio.wait({execution}, timeout=GRACE_SECONDS)

@@ -19,6 +19,8 @@ from nbformat import NotebookNode
 
 from autograder.course.source import Assignment, grade_id, is_demo, nbgrader_metadata
 from autograder.engine.sanitize import clean_text
+from autograder.results import Code, Remark
+from autograder.words import sentence
 
 MAX_BYTES = 10 * 2**20
 MAX_CELLS = 2_000
@@ -26,7 +28,15 @@ MAX_NOTES = 50
 
 
 class Rejected(Exception):
-    """The submission is not something that can be graded; the message tells the student why."""
+    """The submission is not something that can be graded.
+
+    Attributes:
+        remark: tells the student why.
+    """
+
+    def __init__(self, code: Code, /, **arguments: str | int):
+        self.remark = Remark.of(code, **arguments)
+        super().__init__(sentence(self.remark))
 
 
 @dataclass(frozen=True)
@@ -35,12 +45,12 @@ class Submission:
 
     student: str
     data: bytes
-    missing: str = ""
+    missing: Remark | None = None
 
     @property
     def sha256(self) -> str:
         """Identifies the content."""
-        missing = self.missing.encode("utf-8", "backslashreplace")
+        missing = repr(self.missing).encode("utf-8", "backslashreplace") if self.missing else b""
         return hashlib.sha256(self.data + missing).hexdigest()
 
 
@@ -64,16 +74,20 @@ def read_submission(folder: Path, student: str, assignment: Assignment) -> Submi
     file = chapter / name
     try:
         if chapter.is_symlink() or chapter.parent.is_symlink():
-            return Submission(student, b"", "the hand-in is a link to another folder")
+            return Submission(student, b"", Remark.of(Code.LINK))
         if file.is_symlink() or not file.is_file():
             others = sorted(path.name for path in chapter.iterdir() if path.is_file())
             known = clean_text(", ".join(others[:5]))[:200] + (", …" if len(others) > 5 else "")
-            listed = f"the folder holds {known}" if others else "the folder is empty"
-            return Submission(student, b"", f"{name} was not handed in: {listed}")
+            if not others:
+                missing = Remark.of(Code.NOTHING_HANDED_IN, name=name)
+            else:
+                missing = Remark.of(Code.NOTEBOOK_MISSING, name=name, found=known)
+            return Submission(student, b"", missing)
         with file.open("rb") as stream:
             return Submission(student, stream.read(MAX_BYTES + 1))
     except OSError as error:
-        return Submission(student, b"", f"the hand-in could not be read: {error.strerror}")
+        problem = error.strerror or str(error)
+        return Submission(student, b"", Remark.of(Code.NOT_READABLE, problem=problem))
 
 
 def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
@@ -83,30 +97,25 @@ def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
         Rejected: if it is missing, too large, no notebook, or not this assignment's.
     """
     if submission.missing:
-        raise Rejected(submission.missing)
+        raise Rejected(submission.missing.code, **submission.missing.arguments)
     if len(submission.data) > MAX_BYTES:
-        raise Rejected(
-            f"the file is larger than {MAX_BYTES >> 20} MiB; clear the outputs and hand in again"
-        )
+        raise Rejected(Code.TOO_LARGE, mebibytes=MAX_BYTES >> 20)
     if not submission.data.strip():
-        raise Rejected("the file is empty")
+        raise Rejected(Code.EMPTY)
     try:
         text = submission.data.decode("utf-8-sig")
         content = json.loads(text)
     except UnicodeDecodeError:
-        raise Rejected("the file is not text, so it is no notebook") from None
+        raise Rejected(Code.NOT_TEXT) from None
     except json.JSONDecodeError as error:
         whole = text.rstrip().endswith("}")
-        problem = "is damaged" if whole else "ends in the middle"
-        raise Rejected(
-            f"the file is no notebook: its JSON {problem} (line {error.lineno})"
-        ) from None
+        raise Rejected(Code.DAMAGED if whole else Code.CUT_OFF, line=error.lineno) from None
     except ValueError:
-        raise Rejected("the file is no notebook: it holds a number that cannot be read") from None
+        raise Rejected(Code.BAD_NUMBER) from None
     except RecursionError:
-        raise Rejected("the file is no notebook: its JSON is nested too deeply") from None
+        raise Rejected(Code.TOO_DEEP) from None
     if not isinstance(content, dict) or not content.keys() & {"cells", "worksheets"}:
-        raise Rejected("the file is JSON, but no notebook: it has no cells")
+        raise Rejected(Code.NO_CELLS)
     try:
         notebook = nbformat.reads(text, as_version=4)
         _forget_outputs(notebook)
@@ -114,18 +123,13 @@ def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
         nbformat.validate(notebook, relax_add_props=True)
     except Exception as error:  # nbformat raises whatever its converters run into
         reason = str(error).strip().splitlines()
-        raise Rejected(
-            "the notebook does not follow the format: "
-            f"{clean_text(reason[0][:200] if reason else repr(error)[:200])}"
-        ) from None
+        problem = clean_text(reason[0][:200] if reason else repr(error)[:200])
+        raise Rejected(Code.BAD_FORMAT, problem=problem) from None
     if len(notebook.cells) > MAX_CELLS:
-        raise Rejected(f"the notebook has {len(notebook.cells):,} cells, more than {MAX_CELLS:,}")
+        raise Rejected(Code.TOO_MANY_CELLS, cells=len(notebook.cells), most=MAX_CELLS)
     ours = {grade_id(cell) for cell in assignment.assigned.cells} - {None}
     if not ours & {grade_id(cell) for cell in notebook.cells}:
-        raise Rejected(
-            f"this is not the notebook of {assignment.name}: "
-            "it has none of the chapter's exercise cells"
-        )
+        raise Rejected(Code.OTHER_NOTEBOOK, chapter=assignment.name)
     return notebook
 
 
@@ -142,7 +146,7 @@ def _forget_outputs(notebook: NotebookNode) -> None:
 
 def repair(  # noqa: PLR0912  (one branch for each thing that students do to notebooks)
     assignment: Assignment, submitted: NotebookNode
-) -> tuple[NotebookNode, list[str]]:
+) -> tuple[NotebookNode, list[Remark]]:
     """The notebook to execute, and notes on what had to be changed.
 
     Args:
@@ -151,7 +155,7 @@ def repair(  # noqa: PLR0912  (one branch for each thing that students do to not
     """
     master = {str(grade_id(cell)): cell for cell in assignment.assigned.cells if grade_id(cell)}
     demos = {cell.source for cell in assignment.assigned.cells if is_demo(cell)}
-    notes: list[str] = []
+    notes: list[Remark] = []
 
     # What the student wrote, and the assignment's cell that it stands behind.
     answers: dict[str, NotebookNode] = {}
@@ -165,28 +169,28 @@ def repair(  # noqa: PLR0912  (one branch for each thing that students do to not
             order.append(identifier)
             anchor = identifier
         elif identifier in master and not _is_answer(master[identifier]):
-            notes.append(f"{identifier}: a copy of this locked cell was removed")
+            notes.append(Remark.of(Code.COPY_REMOVED, identifier))
         elif identifier in master and answers[identifier].source == master[identifier].source:
             answers[identifier] = cell
-            notes.append(f"{identifier}: of two copies, the one that was filled in counts")
+            notes.append(Remark.of(Code.FILLED_COPY_COUNTS, identifier))
         elif cell.source in demos:
             continue
         else:
             if identifier in master:
-                notes.append(f"{identifier}: a second copy was kept as an ordinary cell")
+                notes.append(Remark.of(Code.COPY_KEPT, identifier))
             additions.setdefault(anchor, []).append(_plain(cell))
 
     expected = [i for i in master if i in answers]
     if order != expected:
         moved = next(a for a, b in zip(order, expected, strict=True) if a != b)
-        notes.append(f"{moved}: cells were put back into the chapter's order")
+        notes.append(Remark.of(Code.REORDERED, moved))
 
     cells: list[NotebookNode] = []
     added = list(additions.get(None, []))
     for identifier, own in master.items():
         cell, note = _restored(own, answers.get(identifier))
         if note:
-            notes.append(f"{identifier}: {note}")
+            notes.append(note)
         # A stub that is put back goes before what the student may have written in its place.
         if identifier in answers or not _is_answer(own):
             cells += added
@@ -196,7 +200,7 @@ def repair(  # noqa: PLR0912  (one branch for each thing that students do to not
     cells += added
     repaired = nbformat.from_dict({**assignment.assigned, "cells": cells})
     if len(notes) > MAX_NOTES:
-        notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} repairs more"]
+        notes[MAX_NOTES:] = [Remark.of(Code.MORE_REPAIRS, count=len(notes) - MAX_NOTES)]
     for index, cell in enumerate(repaired.cells):
         cell.id = grade_id(cell) or f"student-{index}"
     return repaired, notes
@@ -212,21 +216,23 @@ def _plain(cell: NotebookNode) -> NotebookNode:
     return make.get(cell.cell_type, nbformat.v4.new_markdown_cell)(cell.source)
 
 
-def _restored(own: NotebookNode, submitted: NotebookNode | None) -> tuple[NotebookNode, str]:
+def _restored(
+    own: NotebookNode, submitted: NotebookNode | None
+) -> tuple[NotebookNode, Remark | None]:
     """The assignment's cell with the student's answer in it, and what had to be changed."""
-    cell = nbformat.from_dict(own)
+    cell, name = nbformat.from_dict(own), str(grade_id(own))
     if submitted is None:
         if _is_answer(own):
-            return cell, "the exercise's cell was missing; it counts as not attempted"
-        return cell, "this locked cell was missing and was put back"
+            return cell, Remark.of(Code.ANSWER_MISSING, name)
+        return cell, Remark.of(Code.LOCKED_MISSING, name)
     if _is_answer(own):
         cell.source = submitted.source
         if submitted.cell_type != own.cell_type:
-            return cell, f"the cell's type was changed back to {own.cell_type}"
-        return cell, ""
+            return cell, Remark.of(Code.TYPE_CHANGED, name, type=own.cell_type)
+        return cell, None
     if submitted.cell_type != own.cell_type or _visible(own.source) != _visible(submitted.source):
-        return cell, "this locked cell was edited and was put back"
-    return cell, ""
+        return cell, Remark.of(Code.LOCKED_EDITED, name)
+    return cell, None
 
 
 def _visible(source: str) -> list[str]:

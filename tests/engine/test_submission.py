@@ -13,6 +13,7 @@ from sample_class import as_bytes, release
 
 from autograder.course.source import Assignment, grade_id
 from autograder.engine.submission import MAX_BYTES, Rejected, Submission, parse, repair
+from autograder.words import sentence
 
 
 def ids(notebook: NotebookNode) -> list[str]:
@@ -26,9 +27,13 @@ def cell_of(notebook: NotebookNode, identifier: str) -> NotebookNode:
 @pytest.fixture
 def repaired(assignment: Assignment) -> Callable[[NotebookNode], tuple[NotebookNode, list[str]]]:
     """Sends a notebook through its file's bytes, as a submission comes, and repairs it."""
-    return lambda notebook: repair(
-        assignment, parse(Submission("student", as_bytes(notebook)), assignment)
-    )
+
+    def run(notebook: NotebookNode) -> tuple[NotebookNode, list[str]]:
+        submission = Submission("student", as_bytes(notebook))
+        made, notes = repair(assignment, parse(submission, assignment))
+        return made, [sentence(note) for note in notes]
+
+    return run
 
 
 def test_an_untouched_release_needs_no_repair(assignment: Assignment, repaired: Callable) -> None:

@@ -34,9 +34,10 @@ from typing import Any, TypeVar
 import cloudpickle
 
 from autograder import checks
-from autograder.checks import CallLost, CheckResult, Checks, Outcome, StudentError
+from autograder.checks import CallLost, Checks, StudentError
 from autograder.engine import wire
 from autograder.engine.inside.remote import look_up
+from autograder.results import CheckResult, Outcome
 
 CALL, CHECK, RESULT, DONE, BROKEN = b"C", b"K", b"R", b"D", b"B"
 T = TypeVar("T")
