@@ -61,6 +61,9 @@ class Code(StrEnum):
 
     # What was put right in a notebook before it was run.
     OTHER_NAME = "other_name"
+    RECOGNISED = "recognised"
+    ANSWER_UNCLEAR = "answer_unclear"
+    ANSWER_JOINED = "answer_joined"
     COPY_REMOVED = "copy_removed"
     FILLED_COPY_COUNTS = "filled_copy_counts"
     COPY_KEPT = "copy_kept"

@@ -38,6 +38,13 @@ SENTENCES = {
     Code.GRADER_FAILED: "the grader failed: {error}",
     Code.EARLIER_MARKS_KEPT: "the gradebook keeps the marks of an earlier submission",
     Code.OTHER_NAME: "{found} was handed in, the only notebook; it was taken for {name}",
+    Code.RECOGNISED: (
+        "cells that had lost nbgrader's metadata and were recognised by id, text or place: {count}"
+    ),
+    Code.ANSWER_UNCLEAR: (
+        "which of {count} cells is the answer is not clear; all were run, each in its place"
+    ),
+    Code.ANSWER_JOINED: "the answer was joined from the {count} cells that stood in its place",
     Code.COPY_REMOVED: "a copy of this locked cell was removed",
     Code.FILLED_COPY_COUNTS: "of two copies, the one that was filled in counts",
     Code.COPY_KEPT: "a second copy was kept as an ordinary cell",

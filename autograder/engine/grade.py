@@ -148,11 +148,13 @@ def grade(
     """
     started = time.monotonic()
     report = Report(submission.student, assignment.name, Status.GRADED)
+    report.notes += submission.notes
     try:
-        notebook, report.notes = repair(assignment, parse(submission, assignment))
+        notebook, notes = repair(assignment, parse(submission))
     except Rejected as rejected:
         report.status, report.reasons = Status.REJECTED, [rejected.remark]
         return Graded(report, None)
+    report.notes += notes
     run = _Run(assignment, notebook, limits, [Trial(limits.seed, checks=checks)])
     asyncio.run(run.execute())
     (results,) = run.results

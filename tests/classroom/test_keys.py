@@ -11,7 +11,8 @@ from tiny import TINY, make_course, write_answer
 
 from autograder.audit import audit
 from autograder.classroom import batch
-from autograder.classroom.batch import Class, grade_class
+from autograder.classroom.batch import grade_class
+from autograder.classroom.records import ClassFolder
 from autograder.course.source import Assignment, Course
 from autograder.engine.grade import Graded, Limits
 from autograder.engine.submission import Submission
@@ -43,7 +44,7 @@ class Setting:
         before = self.gradings
         course = Course(self.course.root)  # which reads everything afresh
         chapter = course.assignment(TINY)
-        grade_class(course, chapter, Class(self.submitted), self.limits, gradebook=False)
+        grade_class(course, chapter, ClassFolder(self.submitted), self.limits, gradebook=False)
         return self.gradings > before
 
     def edit(self, old: str, new: str) -> None:
