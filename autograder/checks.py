@@ -44,12 +44,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 from unittest import mock
 
 from autograder.lesson import quiet
+from autograder.results import CheckResult, Code, Outcome, Remark
+from autograder.words import sentence
 
 MIME_TYPE = "application/vnd.autograder.checks+json"
 SEED_VARIABLE = "AUTOGRADER_SEED"
@@ -57,37 +58,6 @@ HIDDEN_BEGIN, HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 MAX_PRINTED, MAX_MESSAGE = 2_000, 600  # characters
 
 T = TypeVar("T")
-
-
-class Outcome(StrEnum):
-    """What became of one check."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    ERROR = "error in your code"
-    NOT_ATTEMPTED = "not attempted"
-    TIMED_OUT = "timed out"
-    OUT_OF_MEMORY = "out of memory"
-    KERNEL_DIED = "kernel died"
-
-
-@dataclass
-class CheckResult:
-    """One check of one submission; `message` is what the student may read."""
-
-    name: str
-    title: str
-    hidden: bool
-    outcome: Outcome
-    points: float
-    max_points: float
-    message: str = ""
-    hint: str = ""
-    printed: str = ""
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> CheckResult:
-        return cls(**{**data, "outcome": Outcome(data["outcome"])})
 
 
 class Failed(AssertionError):
@@ -262,7 +232,7 @@ class Checks:
             )
             self.results.append(result)
             if self._stopped:
-                result.outcome, result.message = Outcome.TIMED_OUT, "Stopped before this check ran."
+                _explain(result, Outcome.TIMED_OUT, Remark.of(Code.STOPPED_BEFORE))
                 return function
             seed = self.seed_for(name)
             seed_everything(seed)
@@ -275,11 +245,11 @@ class Checks:
                 result.points = points
             except KeyboardInterrupt:  # the stop button means all checks, a deadline this one
                 self._stopped = judge is None
-                result.outcome, result.message = Outcome.TIMED_OUT, "Stopped while this check ran."
+                _explain(result, Outcome.TIMED_OUT, Remark.of(Code.STOPPED_DURING))
             except CallLost as lost:
                 result.outcome = lost.outcome
             except (Exception, SystemExit) as error:
-                result.outcome, result.message = _explain(error, function, result.hidden)
+                _explain(result, *_judgement(error, function, result.hidden))
             if judge is not None:
                 printed.write(judge.printed())
             if judge is None or not result.hidden:  # a print-out may show a hidden check's inputs
@@ -427,9 +397,17 @@ def blamed_frame(trace: TracebackType | None, but_not: str = "") -> traceback.Fr
     return typed_in[-1] if typed_in else None
 
 
-def _explain(
+def _explain(result: CheckResult, outcome: Outcome, why: Remark | str) -> None:
+    result.outcome = outcome
+    if isinstance(why, Remark):
+        result.code, result.message = why.code, sentence(why)
+    else:  # in its author's words
+        result.message = why
+
+
+def _judgement(
     error: Exception | SystemExit, function: Callable[..., object], hidden: bool
-) -> tuple[Outcome, str]:
+) -> tuple[Outcome, Remark | str]:
     """Whose fault an exception in a check is, and what the student may read about it."""
     if isinstance(error, Failed):
         return Outcome.FAILED, str(error)
@@ -443,27 +421,27 @@ def _explain(
     if where is not None:
         return _explain_students_error(name, str(error), *where)
     if name == "NameError":
-        return Outcome.ERROR, f"{error}. Did the exercise's cell run without an error?"
+        return Outcome.ERROR, Remark.of(Code.NAME_NOT_DEFINED, error=str(error))
     text = _clip(str(error).strip(), MAX_MESSAGE)
     if isinstance(error, AssertionError):
-        if hidden:
-            return Outcome.FAILED, ""
-        if not text:
-            own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own_file]
-            text = f"Not true: {(own[-1].line or '').removeprefix('assert ')}"
-        return Outcome.FAILED, text
+        if text or hidden:
+            return Outcome.FAILED, "" if hidden else text
+        own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own_file]
+        line = (own[-1].line or "").removeprefix("assert ")
+        return Outcome.FAILED, Remark.of(Code.NOT_TRUE, line=line)
     # Messages of these two speak of types, never of values.
     if hidden and name not in ("TypeError", "AttributeError"):
         text = ""
-    return Outcome.FAILED, f"Your answer could not be used ({name}). {text}".strip()
+    return Outcome.FAILED, Remark.of(Code.NOT_USABLE, type=name, text=text)
 
 
 def _explain_students_error(
     name: str, text: str, lineno: int, function: str, line: str
-) -> tuple[Outcome, str]:
+) -> tuple[Outcome, Remark | str]:
     if name == "NotImplementedError" and line.startswith("raise NotImplementedError"):
         return Outcome.NOT_ATTEMPTED, ""
     outcome = Outcome.OUT_OF_MEMORY if name == "MemoryError" else Outcome.ERROR
-    return outcome, (
-        f"{name}: {_clip(text, MAX_MESSAGE)}\nat line {lineno} of the cell, in {function}: {line}"
+    text = _clip(text, MAX_MESSAGE)
+    return outcome, Remark.of(
+        Code.ERROR_AT_LINE, type=name, text=text, number=lineno, function=function, line=line
     )

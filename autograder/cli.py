@@ -31,13 +31,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from autograder import words
 from autograder.audit import audit as auditing
 from autograder.classroom import batch
+from autograder.classroom.records import ClassFolder
 from autograder.classroom.report import write_report
 from autograder.course import build as builder
 from autograder.course.source import Course, CourseError
 from autograder.engine.grade import Engine
 from autograder.engine.options import Limits
+from autograder.files import write_whole
 from autograder.results import Report, Status
 from autograder.sandbox import doctor
 from autograder.sandbox.confine import Isolation, SandboxError
@@ -108,13 +111,13 @@ def grade(  # noqa: PLR0913  (one parameter an option)
     with _errors():
         course = Course.find(Path.cwd())
         assignment = course.assignment(chapter)
-        members = _class(course, submitted)
+        class_folder = _class_folder(course, submitted)
         with Engine(_isolation(isolation)) as engine, _progress(assignment.name) as progress:
             reports = batch.grade_class(
                 engine,
                 course,
                 assignment,
-                members,
+                class_folder,
                 Limits(threads=max(1, (os.cpu_count() or 1) // jobs)),
                 students=student or (),
                 jobs=jobs,
@@ -126,11 +129,11 @@ def grade(  # noqa: PLR0913  (one parameter an option)
         missing = sorted(set(student or ()) - {report.student for report in reports})
         if missing:
             raise CourseError(
-                f"no submission of {chapter} by {', '.join(missing)} in {members.submitted}"
+                f"no submission of {chapter} by {', '.join(missing)} in {class_folder.submitted}"
             )
     if json_file is not None:
-        builder.write_whole(json_file, json.dumps([r.to_dict() for r in reports], indent=1) + "\n")
-    page = _write_report(course, chapter, members, None)
+        write_whole(json_file, json.dumps([words.as_json(r) for r in reports], indent=1) + "\n")
+    page = _write_report(course, chapter, class_folder, None)
     _print_table(reports)
     print(f"Report: {page}")
     if any(report.status is Status.FAILED for report in reports):
@@ -182,10 +185,10 @@ def examine_tests(  # noqa: PLR0913  (options)
 
         def write(so_far: auditing.Audit) -> None:
             if json_file is not None:
-                builder.write_whole(json_file, json.dumps(asdict(so_far), indent=1) + "\n")
+                write_whole(json_file, json.dumps(asdict(so_far), indent=1) + "\n")
 
         with Engine(_isolation("auto")) as engine, _progress(chapter) as progress:
-            found = auditing.audit(
+            audited = auditing.audit(
                 engine,
                 course,
                 chapter,
@@ -199,11 +202,11 @@ def examine_tests(  # noqa: PLR0913  (options)
                 on_done=progress.advance,
                 on_exercise=write,
             )
-    _print_audit(found)
-    raise typer.Exit(1 if found.problems else 0)
+    _print_audit(audited)
+    raise typer.Exit(1 if audited.problems else 0)
 
 
-def _print_audit(found: auditing.Audit) -> None:
+def _print_audit(audited: auditing.Audit) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     summary = Table(box=None, pad_edge=False, header_style="bold")
     for column in (
@@ -216,7 +219,7 @@ def _print_audit(found: auditing.Audit) -> None:
         "seconds",
     ):
         summary.add_column(column, justify="left" if column == "exercise" else "right")
-    for exercise in found.exercises:
+    for exercise in audited.exercises:
         mutants = exercise.mutants
         summary.add_row(
             exercise.id,
@@ -231,16 +234,16 @@ def _print_audit(found: auditing.Audit) -> None:
     checks = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("exercise", "check", "rejects", "alone"):
         checks.add_column(column, justify="right" if column in ("rejects", "alone") else "left")
-    for exercise in found.exercises:
+    for exercise in audited.exercises:
         for check in exercise.checks:
             checks.add_row(exercise.id, check.name, str(len(check.rejects)), str(len(check.alone)))
     console.print(checks, "")
-    for exercise in found.exercises:
+    for exercise in audited.exercises:
         for answer in exercise.flaky:
             print(f"{exercise.id}: depends on the seed: {answer}")
         for survivor in exercise.mutants.survivors if exercise.mutants else []:
             print(f"\n# a mutant of {exercise.id} that was accepted\n{survivor}")
-    for problem in found.problems:
+    for problem in audited.problems:
         print(f"FAILS: {problem}")
 
 
@@ -272,22 +275,24 @@ def report(
     """Write the class report (HTML, CSV, JSON) on what has been graded."""
     with _errors():
         course = Course.find(Path.cwd())
-        print(_write_report(course, chapter, _class(course, submitted), output))
+        print(_write_report(course, chapter, _class_folder(course, submitted), output))
 
 
-def _class(course: Course, submitted: Path | None) -> batch.Class:
+def _class_folder(course: Course, submitted: Path | None) -> ClassFolder:
     folder = submitted or course.root / "submitted"
     if not folder.is_dir():
         raise CourseError(
             f"there is no folder {folder}; collect the submissions there as STUDENT/CHAPTER/"
             "NAME.ipynb, or say with --submitted where they are"
         )
-    return batch.Class(folder)
+    return ClassFolder(folder)
 
 
-def _write_report(course: Course, chapter: str, members: batch.Class, output: Path | None) -> Path:
-    folder = output or members.folder / "reports" / chapter
-    return write_report(members.reports(chapter), course.assignment(chapter).title, folder)
+def _write_report(
+    course: Course, chapter: str, class_folder: ClassFolder, output: Path | None
+) -> Path:
+    folder = output or class_folder.folder / "reports" / chapter
+    return write_report(class_folder.reports(chapter), course.assignment(chapter).title, folder)
 
 
 class _Ticker:
@@ -363,7 +368,7 @@ def _print_table(reports: list[Report]) -> None:
     for report in reports:
         cells = ["to mark" if e.score is None else f"{e.score:g}" for e in report.exercises]
         total = "" if report.score is None else f"{report.score:g}/{report.max_score:g}"
-        notes = "; ".join([report.reason, *report.repairs] if report.reason else report.repairs)
+        notes = "; ".join([words.reason(report)] * bool(report.reasons) + words.notes(report))
         table.add_row(
             escape(report.student),
             f"[{colours[report.status]}]{report.status}[/]",

@@ -1,24 +1,150 @@
-"""The record of one graded submission: what `grade` returns and everything else reads.
+"""The records: what became of a check, an exercise and a submission, and why.
 
-A `Report` is plain data with a JSON form. The gradebook, the class report and `grade --json`
-are views of it; none of them computes a mark.
+`grade` returns a `Report`; the gradebook, the class report and `grade --json` are views of it, and
+none of them computes a mark. What the engine has to say travels as a `Remark`, a code with
+arguments, and becomes a sentence in `words` only. What a test's author says to the student is text.
+
+This module imports nothing heavy: notebooks load it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
-
-from autograder.checks import CheckResult
 
 
 class Status(StrEnum):
     """What became of a submission as a whole."""
 
     GRADED = "graded"
-    REJECTED = "rejected"  # not something that can be graded; the reason says why, there is no mark
+    REJECTED = "rejected"  # not something that can be graded; the reasons say why, there is no mark
     FAILED = "failed"  # the grader's own fault; never a mark
+
+
+class Outcome(StrEnum):
+    """What became of one check."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error in your code"
+    NOT_ATTEMPTED = "not attempted"
+    TIMED_OUT = "timed out"
+    OUT_OF_MEMORY = "out of memory"
+    KERNEL_DIED = "kernel died"
+
+
+class Code(StrEnum):
+    """All that the engine can say; `words` has the sentence for each."""
+
+    # Why there is no mark.
+    LINK = "link"
+    NOTHING_HANDED_IN = "nothing_handed_in"
+    NOTEBOOK_MISSING = "notebook_missing"
+    SEVERAL_NOTEBOOKS = "several_notebooks"
+    NOT_READABLE = "not_readable"
+    TOO_LARGE = "too_large"
+    TOO_LARGE_WITHOUT_OUTPUTS = "too_large_without_outputs"
+    EMPTY = "empty"
+    NOT_TEXT = "not_text"
+    DAMAGED = "damaged"
+    CUT_OFF = "cut_off"
+    BAD_NUMBER = "bad_number"
+    TOO_DEEP = "too_deep"
+    NO_CELLS = "no_cells"
+    BAD_FORMAT = "bad_format"
+    TOO_MANY_CELLS = "too_many_cells"
+    OTHER_NOTEBOOK = "other_notebook"
+    GRADER_FAILED = "grader_failed"
+    EARLIER_MARKS_KEPT = "earlier_marks_kept"
+
+    # What was put right in a notebook before it was run.
+    OTHER_NAME = "other_name"
+    RECOGNISED = "recognised"
+    ANSWER_UNCLEAR = "answer_unclear"
+    ANSWER_JOINED = "answer_joined"
+    COPY_REMOVED = "copy_removed"
+    FILLED_COPY_COUNTS = "filled_copy_counts"
+    COPY_KEPT = "copy_kept"
+    REORDERED = "reordered"
+    ANSWER_MISSING = "answer_missing"
+    LOCKED_MISSING = "locked_missing"
+    LOCKED_EDITED = "locked_edited"
+    TYPE_CHANGED = "type_changed"
+    MORE_REPAIRS = "more_repairs"
+
+    # What happened to a cell while it ran.
+    CELL_TOO_LONG = "cell_too_long"
+    CELL_PRINTS_TOO_MUCH = "cell_prints_too_much"
+    CELL_NOT_RUN = "cell_not_run"
+    CELL_AT_THE_END = "cell_at_the_end"
+    CELL_STOPPED = "cell_stopped"
+    CHECKS_NOT_FINISHED = "checks_not_finished"
+
+    # Why a check did not pass, where its author did not say so.
+    STOPPED_BEFORE = "stopped_before"
+    STOPPED_DURING = "stopped_during"
+    NAME_NOT_DEFINED = "name_not_defined"
+    NOT_TRUE = "not_true"
+    NOT_USABLE = "not_usable"
+    ERROR_AT_LINE = "error_at_line"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing that the engine has to say; `words.sentence` says it.
+
+    Attributes:
+        cell: the cell that it is about, by its grade id; empty if it is about the whole.
+        arguments: what the sentence has to be filled with, by name.
+    """
+
+    code: Code
+    cell: str = ""
+    arguments: Mapping[str, str | int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, code: Code, cell: str = "", /, **arguments: str | int) -> Remark:
+        """The same, with the arguments as keywords."""
+        return cls(code, cell, arguments)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Remark:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(Code(data["code"]), str(data["cell"]), dict(data["arguments"]))
+
+
+@dataclass
+class CheckResult:
+    """One check of one submission.
+
+    `message` is what the student may read; where not the check's author wrote it but the engine,
+    `code` says what it is about.
+    """
+
+    name: str
+    title: str
+    hidden: bool
+    outcome: Outcome
+    points: float
+    max_points: float
+    message: str = ""
+    hint: str = ""
+    printed: str = ""
+    code: Code | None = None
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> CheckResult:
+        """The inverse of `dataclasses.asdict`."""
+        code = data["code"]
+        return cls(
+            **{
+                **data,
+                "outcome": Outcome(data["outcome"]),
+                "code": None if code is None else Code(code),
+            }
+        )
 
 
 @dataclass
@@ -46,29 +172,43 @@ class Report:
 
     `score` and `max_score` cover the exercises that are graded by checks; written ones are
     marked in formgrader and counted there. Both are None unless the status is "graded".
+
+    Attributes:
+        reasons: why there is no mark.
+        notes: what was put right in the notebook, and what happened to its cells.
     """
 
     student: str
     assignment: str
     status: Status
-    reason: str = ""
+    reasons: list[Remark] = field(default_factory=list)
     score: float | None = None
     max_score: float | None = None
     seconds: float = 0.0
-    repairs: list[str] = field(default_factory=list)
+    notes: list[Remark] = field(default_factory=list)
     exercises: list[ExerciseResult] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
+        """As it is recorded; `words.as_json` is the form for others, with sentences."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Report:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`, and of `words.as_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: if another version wrote it, or something else.
+        """
+        known = {attribute.name: data[attribute.name] for attribute in fields(cls)}
         exercises = [
             ExerciseResult(
                 **{**exercise, "checks": [CheckResult.from_dict(c) for c in exercise["checks"]]}
             )
-            for exercise in data["exercises"]
+            for exercise in known["exercises"]
         ]
-        return cls(**{**data, "status": Status(data["status"]), "exercises": exercises})
+        remarks = {
+            name: [Remark.from_dict(remark) for remark in known[name]]
+            for name in ("reasons", "notes")
+        }
+        status = Status(known["status"])
+        return cls(**{**known, **remarks, "status": status, "exercises": exercises})

@@ -28,7 +28,7 @@ def test_functions_that_the_page_names_are_where_it_says() -> None:
 def test_what_a_notebook_imports_needs_the_standard_library_only() -> None:
     code = (
         "import sys; before = {*sys.modules}\n"
-        "import autograder.checks, autograder.lesson, autograder.results\n"
+        "import autograder.checks, autograder.files, autograder.lesson, autograder.words\n"
         "tops = {name.partition('.')[0] for name in {*sys.modules} - before}\n"
         "print(sorted(tops - sys.stdlib_module_names - {'autograder'}))"
     )

@@ -46,18 +46,17 @@ import nbformat
 from autograder.audit.in_process import try_out
 from autograder.audit.mutants import Mutant, as_entry, make_mutants, read_equivalent, sample
 from autograder.audit.selection import CheckSelection
-from autograder.checks import CheckResult, Outcome
 from autograder.course.cells import grade_id, is_answer
 from autograder.course.source import Assignment, Course, CourseError, Exercise
 from autograder.engine.grade import Engine
 from autograder.engine.options import ENGINE_VERSION, Limits, Trial
 from autograder.engine.submission import Submission
+from autograder.results import CheckResult, Code, Outcome
 
 AUDIT_VERSION = 1  # raised when the audit of the same exercise could come out otherwise
 KILLED = 0.95  # share of the mutants
 LEAST_RIGHT, LEAST_WRONG = 3, 6
 MUTANT_SECONDS = 20.0  # until a mutant's check is interrupted: honest ones take a few
-_NEVER_RAN = "Did the exercise's cell run"  # in a check's message
 
 
 @dataclass(frozen=True)
@@ -589,7 +588,7 @@ class _ExerciseAuditor:
                 problems.append(f"rejected: {where}: {reasons}")
             for name in sorted(answer.must_fail - _rejected(results)):
                 problems.append(f"accepted: {where}: {name} {results[name].outcome}")
-        if all(_NEVER_RAN in result.message for result in outcomes[0].values()):
+        if all(result.code is Code.NAME_NOT_DEFINED for result in outcomes[0].values()):
             problems.append(f"{answer.name}: its cell does not run")
         found.problems += problems
         if answer.right:

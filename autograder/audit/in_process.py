@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autograder.checks import CheckResult
 from autograder.course.cells import grade_id, is_answer, is_demo, is_test
 from autograder.course.source import Assignment
 from autograder.engine.fork import ForkServer
 from autograder.engine.judge_link import Clock, JudgedCell, JudgeLink, Judging
 from autograder.engine.options import Limits, Trial
+from autograder.results import CheckResult
 
 Results = dict[str, list[CheckResult]]  # of the checks, by test cell
 

@@ -8,54 +8,28 @@ stopped, and a submission that has not changed is not graded again.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from autograder.classroom.gradebook import Gradebook
-from autograder.course.build import write_whole
+from autograder.classroom.records import ClassFolder, Record
 from autograder.course.source import Assignment, Course
 from autograder.engine.grade import Engine
 from autograder.engine.options import ENGINE_VERSION, Graded, Limits
-from autograder.engine.submission import Submission, find_submissions
-from autograder.results import Report, Status
+from autograder.engine.submission import Submission, find_students, read_submission
+from autograder.results import Code, Remark, Report, Status
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Class:
-    """A class's folder: submitted/ and what grading makes of it, as nbgrader lays it out."""
-
-    submitted: Path
-
-    @property
-    def folder(self) -> Path:
-        """Holds submitted/, autograded/, reports/ and gradebook.db."""
-        return self.submitted.resolve().parent
-
-    def record_path(self, assignment: str, student: str) -> Path:
-        """Where the report on one submission is kept."""
-        return self.folder / "reports" / assignment / "records" / f"{student}.json"
-
-    def reports(self, assignment: str) -> list[Report]:
-        """All recorded reports on the assignment, by student."""
-        records = self.record_path(assignment, "x").parent.glob("*.json")
-        return [
-            Report.from_dict(json.loads(path.read_text(encoding="utf-8"))["report"])
-            for path in sorted(records)
-        ]
 
 
 def grade_class(  # noqa: PLR0913  (the options of the command)
     engine: Engine,
     course: Course,
     assignment: Assignment,
-    members: Class,
+    class_folder: ClassFolder,
     limits: Limits,
     *,
     students: Iterable[str] = (),
@@ -79,88 +53,106 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
         The reports on all submissions asked for, by student.
     """
     wanted = set(students)
-    submissions = [
-        submission
-        for submission in find_submissions(members.submitted, assignment)
-        if not wanted or submission.student in wanted
+    handed_in = [
+        student
+        for student in find_students(class_folder.submitted, assignment)
+        if not wanted or student in wanted
     ]
     key = _key(engine, course, assignment, limits)
     done: dict[str, Report] = {}
-    todo = []
     with ExitStack() as stack:
         book = None
-        if gradebook and submissions:
-            book = stack.enter_context(Gradebook(course, assignment, members.folder))
-        for submission in submissions:
-            recorded = None
-            if not force:
-                recorded = _recorded(members, assignment, key, submission, book)
-            if recorded is None:
-                todo.append(submission)
-            else:
-                done[submission.student] = recorded
+        if gradebook and handed_in:
+            book = stack.enter_context(Gradebook(course, assignment, class_folder.folder))
+        record = _Recorder(assignment, class_folder, key, book, done, on_report)
+
+        # A class's notebooks need not be in memory together: each is read when it is looked at.
+        def read(student: str) -> Submission:
+            return read_submission(class_folder.submitted, student, assignment)
+
+        def work(student: str) -> tuple[str, Graded]:
+            submission = read(student)
+            return submission.sha256, engine.grade(assignment, submission, limits)
+
+        todo = [s for s in handed_in if force or not record.has(s, read(s).sha256)]
         on_total(len(todo))
-        record = _Recorder(assignment, members, key, book, done, on_report)
-        again: list[Submission] = []
+
+        again: list[str] = []
         with ThreadPoolExecutor(max_workers=jobs) as pool:
-            futures: dict[Future[Graded], Submission] = {
-                pool.submit(engine.grade, assignment, submission, limits): submission
-                for submission in todo
+            futures: dict[Future[tuple[str, Graded]], str] = {
+                pool.submit(work, student): student for student in todo
             }
             try:
                 for future in as_completed(futures):
-                    submission = futures.pop(future)
+                    student = futures.pop(future)
                     try:
-                        graded = future.result()
+                        sha256, graded = future.result()
                         if graded.late and jobs > 1:
-                            again.append(submission)  # the others may have taken its time
+                            again.append(student)  # the others may have taken its time
                         else:
-                            record(submission, graded)
+                            record(sha256, graded)
                     except Exception as error:
-                        log.warning("%s: %r; will be tried again", submission.student, error)
-                        again.append(submission)
+                        log.warning("%s: %r; will be tried again", student, error)
+                        again.append(student)
             except BaseException:  # Ctrl-C: do not start what is still waiting
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        for submission in again:  # once more, alone: the machine may have been short of something
+        for student in again:  # once more, alone: the machine may have been short of something
             try:
-                record(submission, engine.grade(assignment, submission, limits))
+                record(*work(student))
             except Exception as error:
-                log.exception("%s could not be graded", submission.student)
-                reason = f"the grader failed: {type(error).__name__}: {error}"
-                report = Report(submission.student, assignment.name, Status.FAILED, reason)
-                record(submission, Graded(report, None))
-    return [done[submission.student] for submission in submissions]
+                log.exception("%s could not be graded", student)
+                what = f"{type(error).__name__}: {error}"
+                reasons = [Remark.of(Code.GRADER_FAILED, error=what)]
+                report = Report(student, assignment.name, Status.FAILED, reasons)
+                record("", Graded(report, None))
+    return [done[student] for student in handed_in]
 
 
 @dataclass
 class _Recorder:
-    """Keeps each result as soon as it is there: gradebook first, so that nothing is lost."""
+    """Keeps each result as soon as it is there: gradebook first, so that nothing is lost.
+
+    Attributes:
+        key: all that marks depend on besides the submissions.
+        done: the reports that are recorded, by student.
+    """
 
     assignment: Assignment
-    members: Class
+    class_folder: ClassFolder
     key: str
     book: Gradebook | None
     done: dict[str, Report]
     on_report: Callable[[Report], None]
 
-    def __call__(self, submission: Submission, graded: Graded) -> None:
+    def __call__(self, sha256: str, graded: Graded) -> None:
         report = graded.report
         name = self.assignment.name
         if self.book is not None and graded.notebook is not None:
-            submitted = self.members.submitted / report.student / name
+            submitted = self.class_folder.submitted / report.student / name
             self.book.write(report, graded.notebook, submitted)
         elif self.book is not None and self.book.has(report.student):
-            report.reason += "; the gradebook keeps the marks of an earlier submission"
-        record = {
-            "key": f"{self.key}/{submission.sha256}",
-            "in_gradebook": self.book is not None,
-            "report": report.to_dict(),
-        }
-        path = self.members.record_path(name, submission.student)
-        write_whole(path, json.dumps(record, indent=1))
-        self.done[submission.student] = report
+            report.reasons.append(Remark.of(Code.EARLIER_MARKS_KEPT))
+        record = Record(f"{self.key}/{sha256}", self.book is not None, report)
+        self.class_folder.write_record(record)
+        self.done[report.student] = report
         self.on_report(report)
+
+    def has(self, student: str, sha256: str) -> bool:
+        """Whether there is a report on this very submission that can be used again."""
+        record = self.class_folder.record(self.assignment.name, student)
+        if record is None or record.key != f"{self.key}/{sha256}":
+            return False
+        report = record.report
+        entered = (
+            self.book is None
+            or report.status is Status.REJECTED
+            or (record.in_gradebook and self.book.has(student))
+        )
+        if not entered or report.status is Status.FAILED:
+            return False
+        self.done[student] = report
+        return True
 
 
 def _key(engine: Engine, course: Course, assignment: Assignment, limits: Limits) -> str:
@@ -174,29 +166,3 @@ def _key(engine: Engine, course: Course, assignment: Assignment, limits: Limits)
         course.installed,
     ]
     return hashlib.sha256(" ".join(map(str, material)).encode()).hexdigest()
-
-
-def _recorded(
-    members: Class,
-    assignment: Assignment,
-    key: str,
-    submission: Submission,
-    book: Gradebook | None,
-) -> Report | None:
-    """The report on this very submission, if there is one that can be used again."""
-    path = members.record_path(assignment.name, submission.student)
-    if not path.exists():
-        return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["key"] != f"{key}/{submission.sha256}":
-            return None
-        report = Report.from_dict(record["report"])
-    except (ValueError, KeyError, TypeError):  # damaged, or of another version
-        return None
-    entered = (
-        book is None
-        or report.status is Status.REJECTED
-        or (record["in_gradebook"] and book.has(report.student))
-    )
-    return report if entered and report.status is not Status.FAILED else None

@@ -18,10 +18,11 @@ from nbgrader.api import MissingEntry
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
-from autograder.course.build import make_release, to_json, write_whole
+from autograder.course.build import make_release, to_json
 from autograder.course.cells import grade_id, is_answer, nbgrader_metadata
 from autograder.course.source import Assignment, Course
 from autograder.engine.submission import is_untouched
+from autograder.files import write_whole
 from autograder.results import Report
 
 

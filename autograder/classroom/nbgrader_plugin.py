@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from autograder import words
 from autograder.course.source import Course
 from autograder.engine.grade import Engine
 from autograder.engine.options import Limits
@@ -48,9 +49,9 @@ class SandboxedExecute(NbGraderPreprocessor):
             graded = pool.submit(_engine().grade, assignment, submission, limits).result()
         if graded.report.status is not Status.GRADED or graded.notebook is None:
             raise NbGraderException(
-                f"{who['student']}, {who['assignment']}: {graded.report.reason}"
+                f"{who['student']}, {who['assignment']}: {words.reason(graded.report)}"
             )
-        for note in graded.report.repairs:
+        for note in words.notes(graded.report):
             self.log.info("%s: %s", who["student"], note)
         return graded.notebook, resources
 

@@ -14,12 +14,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from math import ceil
 from pathlib import Path
 from statistics import mean, median
@@ -27,8 +25,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from autograder.checks import CheckResult, Outcome
-from autograder.results import ExerciseResult, Report, Status
+from autograder import words
+from autograder.files import write_whole
+from autograder.results import CheckResult, ExerciseResult, Outcome, Report, Status
 
 STOPPED = (Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY, Outcome.KERNEL_DIED)
 MOST_FAILED = 3
@@ -48,9 +47,7 @@ _FORMULA = re.compile(r"\t|\s*[=+\-@]")
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
-def write_report(
-    reports: Sequence[Report], title: str, output: Path, graded_at: datetime | None = None
-) -> Path:
+def write_report(reports: Sequence[Report], title: str, output: Path) -> Path:
     """Writes index.html, grades.csv and grades.json about one assignment.
 
     The same arguments give the same bytes. Each file appears whole or not at all.
@@ -59,29 +56,18 @@ def write_report(
         reports: one per submission, in the order in which they are to be listed.
         title: the chapter's title, e.g. "Chapter 1 · What large models are made of".
         output: the folder to write to; made if it does not exist.
-        graded_at: when the submissions were graded, if the page is to say so.
 
     Returns:
         The path of index.html.
     """
     files = {
-        "grades.json": json.dumps([report.to_dict() for report in reports], indent=2) + "\n",
+        "grades.json": json.dumps([words.as_json(report) for report in reports], indent=2) + "\n",
         "grades.csv": _csv(reports),
-        "index.html": _page(reports, title, graded_at),
+        "index.html": _page(reports, title),
     }
-    output.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        _write(output / name, text)
+        write_whole(output / name, text)
     return output / "index.html"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # Text
@@ -122,7 +108,7 @@ def _csv(reports: Sequence[Report]) -> str:
     for report in reports:
         scores = {exercise.id: exercise.score for exercise in report.exercises}
         row = [report.student, report.assignment, str(report.status), report.score]
-        row += [report.max_score, *(scores.get(id) for id in ids), report.reason]
+        row += [report.max_score, *(scores.get(id) for id in ids), words.reason(report)]
         writer.writerow(_cell(value) for value in row)
     return table.getvalue()
 
@@ -207,12 +193,14 @@ class _Cell:
 @dataclass
 class _StudentRow:
     report: Report
+    reason: str
+    notes: list[str]
     cells: list[_Cell]
     problems: list[tuple[ExerciseResult, list[CheckResult]]]  # the checks that did not pass
     keys: list[str | float | None]  # what each column is sorted by
 
 
-def _page(reports: Sequence[Report], title: str, graded_at: datetime | None) -> str:
+def _page(reports: Sequence[Report], title: str) -> str:
     environment = Environment(
         loader=PackageLoader("autograder"),
         autoescape=True,
@@ -232,7 +220,6 @@ def _page(reports: Sequence[Report], title: str, graded_at: datetime | None) -> 
     return environment.get_template("report.html.j2").render(
         title=title,
         assignments=list(dict.fromkeys(report.assignment for report in reports)),
-        graded_at=graded_at,
         reports=reports,
         submissions=len(reports),
         statuses={str(s): sum(report.status is s for report in reports) for s in Status},
@@ -260,7 +247,7 @@ def _attention(reports: Sequence[Report]) -> list[_Group]:
         return _Group(heading, explanation, items)
 
     def reason(report: Report, status: Status) -> str:
-        return (report.reason or "no reason given") if report.status is status else ""
+        return (words.reason(report) or "no reason given") if report.status is status else ""
 
     groups = [
         group(
@@ -276,7 +263,7 @@ def _attention(reports: Sequence[Report]) -> list[_Group]:
         group(
             "Repaired or interrupted",
             "Graded after cells were put right or interrupted.",
-            lambda report: "\n".join(report.repairs),
+            lambda report: "\n".join(words.notes(report)),
         ),
         group(
             "Stopped",
@@ -354,6 +341,8 @@ def _student_row(report: Report, ids: Sequence[str]) -> _StudentRow:
     scores = [exercises[id].score if id in exercises else None for id in ids]
     return _StudentRow(
         report=report,
+        reason=words.reason(report),
+        notes=words.notes(report),
         cells=[_exercise_cell(exercises.get(id)) for id in ids],
         problems=problems,
         keys=[report.student, str(report.status), report.score, *scores, report.seconds],

@@ -30,19 +30,9 @@ from traitlets.config import Config, PyFileConfigLoader
 from autograder.checks import SEED_VARIABLE
 from autograder.course.cells import Region, grade_id, is_demo, parse_lines
 from autograder.course.source import NOTEBOOK_METADATA, Assignment, Course, CourseError
+from autograder.files import write_whole
 
 EXECUTION_SECONDS = 300
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".", suffix=".tmp", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
 
 
 def to_json(notebook: NotebookNode) -> str:
@@ -74,7 +64,10 @@ def orphans(course: Course) -> list[str]:
     return [
         f"{path.relative_to(course.root)} belongs to no chapter"
         for path in sorted(found)
-        if path.is_file() and path not in made and ".ipynb_checkpoints" not in path.parts
+        if path.is_file()
+        and path not in made
+        and ".ipynb_checkpoints" not in path.parts
+        and not (path.name.startswith(".") and path.suffix == ".tmp")  # of a killed write_whole
     ]
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.checks import CheckResult, Checks, Outcome
+from autograder.checks import Checks
 from autograder.course.build import make_solved
 from autograder.course.cells import grade_id, is_answer, is_test
 from autograder.course.source import Assignment, Exercise
@@ -24,7 +25,7 @@ from autograder.engine.options import Graded, Limits, Trial
 from autograder.engine.run import run
 from autograder.engine.sanitize import clean_cell
 from autograder.engine.submission import Rejected, Submission, is_untouched, parse, repair
-from autograder.results import ExerciseResult, Report, Status
+from autograder.results import CheckResult, ExerciseResult, Outcome, Report, Status
 from autograder.sandbox.confine import Isolation
 
 NOTEBOOK_BYTES = 8 * 2**20  # of outputs that are kept, all cells together
@@ -70,16 +71,18 @@ class Engine:
         """
         started = time.monotonic()
         report = Report(submission.student, assignment.name, Status.GRADED)
+        report.notes += submission.notes
         try:
-            notebook, report.repairs = repair(assignment, parse(submission, assignment))
-        except Rejected as reason:
-            report.status, report.reason = Status.REJECTED, str(reason)
+            notebook, notes = repair(assignment, parse(submission))
+        except Rejected as rejected:
+            report.status, report.reasons = Status.REJECTED, [rejected.remark]
             return Graded(report, None)
+        report.notes += notes
         trial = Trial(limits.seed, checks=checks)
         full = limits.for_assignment(assignment)
         ran = asyncio.run(run(self.server, assignment, notebook, full, trial))
         _clean(notebook)
-        report.repairs += [f"{_name(notebook, index)}: {note}" for index, note in ran.notes.items()]
+        report.notes += [replace(note, cell=_name(notebook, i)) for i, note in ran.notes.items()]
         report.exercises = _score(assignment, notebook, ran.results)
         by_checks = [exercise for exercise in report.exercises if not exercise.written]
         report.score = sum(exercise.score or 0.0 for exercise in by_checks)

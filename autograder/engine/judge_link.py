@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.checks import CheckResult, Outcome
 from autograder.course.source import CheckSpec, Exercise
 from autograder.engine import wire
 from autograder.engine.fork import ForkedProcess, ForkServer, process_environment
 from autograder.engine.options import GRACE_SECONDS, Limits, Trial
 from autograder.engine.sanitize import clean_result
+from autograder.results import CheckResult, Code, Outcome
 from autograder.sandbox.confine import MEMORY_EXCEEDED
 
 Answer = Callable[[bytes], Awaitable[bytes]]  # from a call's request to the frame for the judge
@@ -204,7 +204,11 @@ class JudgeLink:
 
 
 def result_of(
-    spec: CheckSpec, outcome: Outcome, message: str = "", printed: str = ""
+    spec: CheckSpec,
+    outcome: Outcome,
+    message: str = "",
+    printed: str = "",
+    code: str | None = None,
 ) -> CheckResult:
     """What the chapter and the judge say of one check, together."""
     return CheckResult(
@@ -217,6 +221,7 @@ def result_of(
         message=message,
         hint=spec.hint,
         printed=printed,
+        code=None if code is None else Code(code),
     )
 
 

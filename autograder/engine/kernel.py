@@ -20,11 +20,11 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from autograder.checks import Outcome
 from autograder.engine import wire
 from autograder.engine.fork import ForkServer, process_environment
 from autograder.engine.options import GRACE_SECONDS, Limits
 from autograder.engine.provisioner import warm_kernel_manager
+from autograder.results import Code, Outcome, Remark
 from autograder.sandbox.confine import MEMORY_EXCEEDED, Isolation
 
 _SERVE = "from autograder.engine.inside.remote import serve as _serve; _serve()"
@@ -49,7 +49,7 @@ class CellEnd:
     """
 
     killed: Outcome | None = None
-    note: str = ""
+    note: Remark | None = None
     overtime: bool = False
 
 
@@ -116,7 +116,7 @@ class Kernel(NotebookClient):
         seconds = min(self.limits.cell_seconds or seconds_left, seconds_left)
         execution = asyncio.ensure_future(self.async_execute_cell(cell, index))
         flood = asyncio.ensure_future(self.flooded.wait())
-        note, overtime = "", False
+        note, overtime = None, False
         try:
             await asyncio.wait(
                 {execution, flood}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
@@ -124,9 +124,9 @@ class Kernel(NotebookClient):
             if not execution.done():
                 overtime = not self.flooded.is_set()
                 note = (
-                    f"interrupted after {seconds:.0f} s"
+                    Remark.of(Code.CELL_TOO_LONG, seconds=round(seconds))
                     if overtime
-                    else f"interrupted after it had printed {self.printed >> 20} MiB"
+                    else Remark.of(Code.CELL_PRINTS_TOO_MUCH, mebibytes=self.printed >> 20)
                 )
                 await self.interrupt()
                 await asyncio.wait({execution}, timeout=GRACE_SECONDS)

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.checks import CheckResult, Outcome
 from autograder.course.cells import grade_id, is_answer, is_demo, is_test
 from autograder.course.source import Assignment
 from autograder.engine.fork import ForkServer
@@ -27,7 +26,9 @@ from autograder.engine.judge_link import Clock, JudgedCell, Judging
 from autograder.engine.kernel import Kernel
 from autograder.engine.options import GRACE_SECONDS, Limits, Trial
 from autograder.engine.wire import CallResult
+from autograder.results import CheckResult, Code, Outcome, Remark
 from autograder.sandbox.confine import MEMORY_EXCEEDED
+from autograder.words import sentence
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Ran:
     """
 
     results: dict[str, list[CheckResult]]
-    notes: dict[int, str]
+    notes: dict[int, Remark]
     late: bool
 
 
@@ -77,10 +78,10 @@ async def run(
                 found, in_time = await judging.test(exercises[test_id], trial, calls)
                 results[test_id] = found
                 if not in_time:
-                    execution.notes[index] = "not finished: the time was used up"
+                    execution.notes[index] = Remark.of(Code.CHECKS_NOT_FINISHED)
                 await calls.finish()
             elif clock.left <= 0:
-                execution.give_up(index, "not run: the time was used up")
+                execution.give_up(index, Remark.of(Code.CELL_NOT_RUN))
             else:
                 await execution.kernel_after(index)
     finally:
@@ -133,7 +134,7 @@ class Execution:
         self._given_up: set[int] = set()  # cells that are not run any more
         self._suspects: set[int] = set()  # cells during which the kernel died once
         self.kernel: Kernel | None = None
-        self.notes: dict[int, str] = {}
+        self.notes: dict[int, Remark] = {}
         self.late = False
 
     async def kernel_after(self, last: int) -> Kernel | None:
@@ -147,12 +148,12 @@ class Execution:
             index, outcome = ended
             await self.drop_kernel()
             if self._clock.left <= 0:
-                self.give_up(index, "stopped: the notebook's time was used up")
+                self.give_up(index, Remark.of(Code.CELL_AT_THE_END))
                 return None
             if outcome is not Outcome.TIMED_OUT and index not in self._suspects:
                 self._suspects.add(index)  # the machine may have killed it: blamed if it dies again
                 continue
-            self.give_up(index, f"stopped ({outcome}); the notebook ran without it")
+            self.give_up(index, Remark.of(Code.CELL_STOPPED, outcome=str(outcome)))
 
     async def _catch_up(self, kernel: Kernel, last: int) -> tuple[int, Outcome] | None:
         """Runs what the kernel has not run yet; the cell that ended it and how, if one did."""
@@ -162,19 +163,20 @@ class Execution:
                 self.notes.pop(index, None)  # of an earlier kernel
                 end = await kernel.run(index, cell, self._clock.left)
                 self.late |= end.overtime
-                if end.note:
+                if end.note is not None:
                     self.notes[index] = end.note
                 if end.killed is not None:
                     return index, end.killed
             kernel.position = index + 1
         return None
 
-    def give_up(self, index: int, note: str) -> None:
+    def give_up(self, index: int, note: Remark) -> None:
         """Has a cell not run any more, and says so in its output."""
         self._given_up.add(index)
         self.notes[index] = note
+        text = sentence(note)
         error = nbformat.v4.new_output(
-            "error", ename="Stopped", evalue=note, traceback=[f"This cell was {note}."]
+            "error", ename="Stopped", evalue=text, traceback=[f"This cell was {text}."]
         )
         self._notebook.cells[index].outputs = [error]
 

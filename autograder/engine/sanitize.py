@@ -17,7 +17,7 @@ import nh3
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from autograder.checks import CheckResult
+from autograder.results import CheckResult
 
 _TAGS = frozenset(
     [

@@ -10,104 +10,155 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.course.cells import Region, grade_id, is_answer, is_demo, parse_lines
+from autograder.course.cells import grade_id, is_answer, is_demo
 from autograder.course.source import Assignment
+from autograder.engine.recognise import is_of, recognise, visible
 from autograder.engine.sanitize import clean_text
+from autograder.results import Code, Remark
+from autograder.words import sentence
 
-MAX_BYTES = 10 * 2**20
+MAX_FILE_BYTES = 64 * 2**20
+MAX_BYTES = 10 * 2**20  # without outputs and attachments
 MAX_CELLS = 2_000
 MAX_NOTES = 50
+# What is cut out of a large file: values that grading does not read. The key is matched with the
+# bracket behind it, any other string as a whole, so that nothing is cut out of a string. A string
+# without an end reaches to the end of the file; else each of its quotes would be tried as a start.
+_DROPPED = re.compile(
+    rb'("(?:outputs|attachments|application/vnd\.jupyter\.widget-state\+json)"\s*:\s*)([\[{])'
+    rb'|"(?:[^"\\]++|\\.)*+"?',
+    re.DOTALL,
+)
+_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+MAX_TOKENS = 2_000_000  # strings and brackets that are looked at in a large file
 
 
 class Rejected(Exception):
-    """The submission is not something that can be graded; the message tells the student why."""
+    """The submission is not something that can be graded.
+
+    Attributes:
+        remark: tells the student why.
+    """
+
+    def __init__(self, code: Code, /, **arguments: str | int):
+        self.remark = Remark.of(code, **arguments)
+        super().__init__(sentence(self.remark))
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What one student handed in for one assignment: the file's bytes, or why there are none."""
+    """What one student handed in for one assignment.
+
+    Attributes:
+        data: the notebook's bytes, at most one more than can be graded.
+        missing: why there is none.
+        notes: what has to be said about the file.
+    """
 
     student: str
     data: bytes
-    missing: str = ""
+    missing: Remark | None = None
+    notes: tuple[Remark, ...] = ()
 
     @property
     def sha256(self) -> str:
-        """Identifies the content."""
-        missing = self.missing.encode("utf-8", "backslashreplace")
-        return hashlib.sha256(self.data + missing).hexdigest()
+        """Identifies the content, and what is said about the file."""
+        digest = hashlib.sha256(self.data)
+        if self.missing or self.notes:
+            said = repr((self.missing, self.notes))
+            digest.update(said.encode("utf-8", "backslashreplace"))
+        return digest.hexdigest()
 
 
-def find_submissions(folder: Path, assignment: Assignment) -> list[Submission]:
-    """All submissions of the assignment in a folder laid out as STUDENT/CHAPTER/NAME.ipynb.
+def find_students(folder: Path, assignment: Assignment) -> list[str]:
+    """Who handed in, in a folder laid out as STUDENT/CHAPTER/NAME.ipynb.
 
-    A student without the chapter's folder has not handed in and is not listed.
+    A student without the chapter's folder has not.
     """
     students = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return [
-        read_submission(folder, student, assignment)
-        for student in students
-        if (folder / student / assignment.name).is_dir()
-    ]
+    return [student for student in students if (folder / student / assignment.name).is_dir()]
 
 
 def read_submission(folder: Path, student: str, assignment: Assignment) -> Submission:
-    """What one student handed in."""
+    """What one student handed in: NAME.ipynb, or the only notebook that is there."""
     chapter = folder / student / assignment.name
     name = f"{assignment.notebook_name}.ipynb"
-    file = chapter / name
     try:
         if chapter.is_symlink() or chapter.parent.is_symlink():
-            return Submission(student, b"", "the hand-in is a link to another folder")
-        if file.is_symlink() or not file.is_file():
-            others = sorted(path.name for path in chapter.iterdir() if path.is_file())
-            known = clean_text(", ".join(others[:5]))[:200] + (", …" if len(others) > 5 else "")
-            listed = f"the folder holds {known}" if others else "the folder is empty"
-            return Submission(student, b"", f"{name} was not handed in: {listed}")
-        with file.open("rb") as stream:
-            return Submission(student, stream.read(MAX_BYTES + 1))
+            return Submission(student, b"", Remark.of(Code.LINK))
+        files = sorted(path.name for path in chapter.iterdir() if path.is_file())
+        notebooks = [
+            file
+            for file in files
+            if file.lower().endswith(".ipynb")
+            and not file.startswith(".")
+            and not (chapter / file).is_symlink()
+        ]
+        notes = []
+        if name in notebooks:
+            file = name
+        elif len(notebooks) == 1:
+            (file,) = notebooks
+            notes.append(Remark.of(Code.OTHER_NAME, found=_list(notebooks), name=name))
+        elif notebooks:
+            several = Remark.of(Code.SEVERAL_NOTEBOOKS, name=name, found=_list(notebooks))
+            return Submission(student, b"", several)
+        elif files:
+            missing = Remark.of(Code.NOTEBOOK_MISSING, name=name, found=_list(files))
+            return Submission(student, b"", missing)
+        else:
+            return Submission(student, b"", Remark.of(Code.NOTHING_HANDED_IN, name=name))
+        with (chapter / file).open("rb") as stream:
+            return Submission(student, stream.read(MAX_FILE_BYTES + 1), None, tuple(notes))
     except OSError as error:
-        return Submission(student, b"", f"the hand-in could not be read: {error.strerror}")
+        problem = error.strerror or str(error)
+        return Submission(student, b"", Remark.of(Code.NOT_READABLE, problem=problem))
 
 
-def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
+def _list(files: Sequence[str]) -> str:
+    """The first files' names, so that they can be shown."""
+    return clean_text(", ".join(files[:5]))[:200] + (", …" if len(files) > 5 else "")
+
+
+def parse(submission: Submission) -> NotebookNode:
     """The submitted notebook.
 
     Raises:
-        Rejected: if it is missing, too large, no notebook, or not this assignment's.
+        Rejected: if it is missing, too large or no notebook.
     """
     if submission.missing:
-        raise Rejected(submission.missing)
-    if len(submission.data) > MAX_BYTES:
-        raise Rejected(
-            f"the file is larger than {MAX_BYTES >> 20} MiB; clear the outputs and hand in again"
-        )
-    if not submission.data.strip():
-        raise Rejected("the file is empty")
+        raise Rejected(submission.missing.code, **submission.missing.arguments)
+    data = submission.data
+    if len(data) > MAX_FILE_BYTES:
+        raise Rejected(Code.TOO_LARGE, mebibytes=MAX_FILE_BYTES >> 20)
+    if len(data) > MAX_BYTES:
+        data = _without_outputs(data)
+    if len(data) > MAX_BYTES:
+        raise Rejected(Code.TOO_LARGE_WITHOUT_OUTPUTS, mebibytes=MAX_BYTES >> 20)
+    if not data.strip():
+        raise Rejected(Code.EMPTY)
     try:
-        text = submission.data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
         content = json.loads(text)
     except UnicodeDecodeError:
-        raise Rejected("the file is not text, so it is no notebook") from None
+        raise Rejected(Code.NOT_TEXT) from None
     except json.JSONDecodeError as error:
         whole = text.rstrip().endswith("}")
-        problem = "is damaged" if whole else "ends in the middle"
-        raise Rejected(
-            f"the file is no notebook: its JSON {problem} (line {error.lineno})"
-        ) from None
+        raise Rejected(Code.DAMAGED if whole else Code.CUT_OFF, line=error.lineno) from None
     except ValueError:
-        raise Rejected("the file is no notebook: it holds a number that cannot be read") from None
+        raise Rejected(Code.BAD_NUMBER) from None
     except RecursionError:
-        raise Rejected("the file is no notebook: its JSON is nested too deeply") from None
+        raise Rejected(Code.TOO_DEEP) from None
     if not isinstance(content, dict) or not content.keys() & {"cells", "worksheets"}:
-        raise Rejected("the file is JSON, but no notebook: it has no cells")
+        raise Rejected(Code.NO_CELLS)
     try:
         notebook = nbformat.reads(text, as_version=4)
         _forget_outputs(notebook)
@@ -115,19 +166,40 @@ def parse(submission: Submission, assignment: Assignment) -> NotebookNode:
         nbformat.validate(notebook, relax_add_props=True)
     except Exception as error:  # nbformat raises whatever its converters run into
         reason = str(error).strip().splitlines()
-        raise Rejected(
-            "the notebook does not follow the format: "
-            f"{clean_text(reason[0][:200] if reason else repr(error)[:200])}"
-        ) from None
+        problem = clean_text(reason[0][:200] if reason else repr(error)[:200])
+        raise Rejected(Code.BAD_FORMAT, problem=problem) from None
     if len(notebook.cells) > MAX_CELLS:
-        raise Rejected(f"the notebook has {len(notebook.cells):,} cells, more than {MAX_CELLS:,}")
-    ours = {grade_id(cell) for cell in assignment.assigned.cells} - {None}
-    if not ours & {grade_id(cell) for cell in notebook.cells}:
-        raise Rejected(
-            f"this is not the notebook of {assignment.name}: "
-            "it has none of the chapter's exercise cells"
-        )
+        raise Rejected(Code.TOO_MANY_CELLS, cells=len(notebook.cells), most=MAX_CELLS)
     return notebook
+
+
+def _without_outputs(data: bytes) -> bytes:
+    """The file with nothing in its outputs, cut out before a parser makes objects of it.
+
+    Raises:
+        Rejected: if it has more strings and brackets than an honest notebook.
+    """
+    kept: list[bytes] = []
+    start = position = tokens = 0
+    while match := _DROPPED.search(data, position):
+        tokens += 1
+        position = match.end()
+        if match[2]:
+            depth = 1
+            for token in _BRACKET.finditer(data, position):
+                tokens += 1
+                first = data[token.start()]
+                depth += (first in b"[{") - (first in b"]}")
+                if depth == 0 or tokens > MAX_TOKENS:
+                    break
+            if depth == 0:
+                kept += [data[start : match.start(2)], b"[]" if match[2] == b"[" else b"{}"]
+                start = position = token.end()
+            elif tokens <= MAX_TOKENS:  # the file ends in the middle: let the parser say so
+                return b"".join([*kept, data[start:position]])
+        if tokens > MAX_TOKENS:
+            raise Rejected(Code.TOO_LARGE_WITHOUT_OUTPUTS, mebibytes=MAX_BYTES >> 20)
+    return b"".join([*kept, data[start:]])
 
 
 def _forget_outputs(notebook: NotebookNode) -> None:
@@ -143,16 +215,22 @@ def _forget_outputs(notebook: NotebookNode) -> None:
 
 def repair(  # noqa: PLR0912  (one branch for each thing that students do to notebooks)
     assignment: Assignment, submitted: NotebookNode
-) -> tuple[NotebookNode, list[str]]:
+) -> tuple[NotebookNode, list[Remark]]:
     """The notebook to execute, and notes on what had to be changed.
 
     Args:
         assignment: supplies every cell that students may not change.
-        submitted: as `parse` returns it.
+        submitted: as `parse` returns it; changed.
+
+    Raises:
+        Rejected: if it is not this assignment's.
     """
+    notes = recognise(assignment, submitted)
+    if not is_of(assignment, submitted):
+        raise Rejected(Code.OTHER_NOTEBOOK, chapter=assignment.name)
+    unclear = {note.cell for note in notes if note.code is Code.ANSWER_UNCLEAR}
     master = {str(grade_id(cell)): cell for cell in assignment.assigned.cells if grade_id(cell)}
     demos = {cell.source for cell in assignment.assigned.cells if is_demo(cell)}
-    notes: list[str] = []
 
     # What the student wrote, and the assignment's cell that it stands behind.
     answers: dict[str, NotebookNode] = {}
@@ -166,28 +244,28 @@ def repair(  # noqa: PLR0912  (one branch for each thing that students do to not
             order.append(identifier)
             anchor = identifier
         elif identifier in master and not is_answer(master[identifier]):
-            notes.append(f"{identifier}: a copy of this locked cell was removed")
+            notes.append(Remark.of(Code.COPY_REMOVED, identifier))
         elif identifier in master and answers[identifier].source == master[identifier].source:
             answers[identifier] = cell
-            notes.append(f"{identifier}: of two copies, the one that was filled in counts")
+            notes.append(Remark.of(Code.FILLED_COPY_COUNTS, identifier))
         elif cell.source in demos:
             continue
         else:
             if identifier in master:
-                notes.append(f"{identifier}: a second copy was kept as an ordinary cell")
+                notes.append(Remark.of(Code.COPY_KEPT, identifier))
             additions.setdefault(anchor, []).append(_plain(cell))
 
     expected = [i for i in master if i in answers]
     if order != expected:
         moved = next(a for a, b in zip(order, expected, strict=True) if a != b)
-        notes.append(f"{moved}: cells were put back into the chapter's order")
+        notes.append(Remark.of(Code.REORDERED, moved))
 
     cells: list[NotebookNode] = []
     added = list(additions.get(None, []))
     for identifier, own in master.items():
         cell, note = _restored(own, answers.get(identifier))
-        if note:
-            notes.append(f"{identifier}: {note}")
+        if note and identifier not in unclear:
+            notes.append(note)
         # A stub that is put back goes before what the student may have written in its place.
         if identifier in answers or not is_answer(own):
             cells += added
@@ -197,7 +275,7 @@ def repair(  # noqa: PLR0912  (one branch for each thing that students do to not
     cells += added
     repaired = nbformat.from_dict({**assignment.assigned, "cells": cells})
     if len(notes) > MAX_NOTES:
-        notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} repairs more"]
+        notes[MAX_NOTES:] = [Remark.of(Code.MORE_REPAIRS, count=len(notes) - MAX_NOTES)]
     for index, cell in enumerate(repaired.cells):
         cell.id = grade_id(cell) or f"student-{index}"
     return repaired, notes
@@ -209,28 +287,23 @@ def _plain(cell: NotebookNode) -> NotebookNode:
     return make.get(cell.cell_type, nbformat.v4.new_markdown_cell)(cell.source)
 
 
-def _restored(own: NotebookNode, submitted: NotebookNode | None) -> tuple[NotebookNode, str]:
+def _restored(
+    own: NotebookNode, submitted: NotebookNode | None
+) -> tuple[NotebookNode, Remark | None]:
     """The assignment's cell with the student's answer in it, and what had to be changed."""
-    cell = nbformat.from_dict(own)
+    cell, name = nbformat.from_dict(own), str(grade_id(own))
     if submitted is None:
         if is_answer(own):
-            return cell, "the exercise's cell was missing; it counts as not attempted"
-        return cell, "this locked cell was missing and was put back"
+            return cell, Remark.of(Code.ANSWER_MISSING, name)
+        return cell, Remark.of(Code.LOCKED_MISSING, name)
     if is_answer(own):
         cell.source = submitted.source
         if submitted.cell_type != own.cell_type:
-            return cell, f"the cell's type was changed back to {own.cell_type}"
-        return cell, ""
-    if submitted.cell_type != own.cell_type or _visible(own.source) != _visible(submitted.source):
-        return cell, "this locked cell was edited and was put back"
-    return cell, ""
-
-
-def _visible(source: str) -> list[str]:
-    """What of a locked cell is in the release: neither hidden tests nor mark schemes."""
-    secret = (Region.HIDDEN_TESTS, Region.MARK_SCHEME)
-    lines = (line.text.rstrip() for line in parse_lines(source) if line.region not in secret)
-    return [line for line in lines if line]
+            return cell, Remark.of(Code.TYPE_CHANGED, name, type=own.cell_type)
+        return cell, None
+    if submitted.cell_type != own.cell_type or visible(own.source) != visible(submitted.source):
+        return cell, Remark.of(Code.LOCKED_EDITED, name)
+    return cell, None
 
 
 def is_untouched(assignment: Assignment, notebook: NotebookNode, exercise_id: str) -> bool:

@@ -57,7 +57,13 @@ _MOST = MAX_BYTES + MAX_HEADER + 2**20  # bytes of a frame that an honest sender
 # of a cell, or an error in it that is the author's.
 CALL, CHECK, RESULT, DONE, BROKEN = b"C", b"K", b"R", b"D", b"B"
 
-SAID_OF_A_CHECK = ("name", "outcome", "message", "printed")  # of its `CheckResult`, in RESULT
+SAID_OF_A_CHECK = (
+    "name",
+    "outcome",
+    "message",
+    "code",
+    "printed",
+)  # of its `CheckResult`, in RESULT
 
 
 class CallResult(StrEnum):

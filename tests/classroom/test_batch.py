@@ -313,12 +313,30 @@ def test_only_the_students_asked_for(tmp_path: Path) -> None:
 def test_a_missing_notebook_is_rejected_and_the_reason_lists_what_is_there(tmp_path: Path) -> None:
     chapter = tmp_path / "submitted" / "ada" / CHAPTER
     chapter.mkdir(parents=True)
-    (chapter / "concepts (1).ipynb").write_text("{}")
+    (chapter / "concepts.pdf").write_text("%PDF")
     record = grade(tmp_path)[1]["ada"]
     assert record["status"] == "rejected"
-    assert record["reason"] == (
-        "concepts.ipynb was not handed in: the folder holds concepts (1).ipynb"
-    )
+    assert record["reason"] == "concepts.ipynb was not handed in: the folder holds concepts.pdf"
+    assert [reason["code"] for reason in record["reasons"]] == ["notebook_missing"]
+
+
+def test_a_stripped_notebook_with_another_name_and_large_outputs_is_graded(tmp_path: Path) -> None:
+    """As a browser downloads it a second time, from a drive that keeps no metadata."""
+    notebook = fill({"budget": RIGHT_BUDGET})
+    for cell in notebook.cells:
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = [nbformat.v4.new_output("stream", text="x" * 2**18)]
+    chapter = tmp_path / "submitted" / "ada" / CHAPTER
+    chapter.mkdir(parents=True)
+    (chapter / "concepts (1).ipynb").write_text(nbformat.writes(notebook))
+    assert (chapter / "concepts (1).ipynb").stat().st_size > 10 * 2**20
+    record = grade(tmp_path)[1]["ada"]
+    assert (record["status"], record["score"], record["reason"]) == ("graded", 10, "")
+    assert [note["code"] for note in record["notes"]] == ["other_name", "recognised"]
+    assert len(record["repairs"]) == 2
+    assert gradebook_scores(tmp_path)["ada", "test_budget"] == 10
+    assert (tmp_path / "autograded" / "ada" / CHAPTER / "concepts.ipynb").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from tiny import TINY, make_course, write_answer
 
 from autograder.audit import audit
 from autograder.classroom import batch
-from autograder.classroom.batch import Class, grade_class
+from autograder.classroom.batch import grade_class
+from autograder.classroom.records import ClassFolder
 from autograder.course.source import Assignment, Course
 from autograder.engine.grade import Engine
 from autograder.engine.options import Graded, Limits
@@ -47,7 +48,7 @@ class Setting:
         chapter = course.assignment(TINY)
         with Engine(self.isolation) as engine:
             engine.grade = self.grade
-            members = Class(self.submitted)
+            members = ClassFolder(self.submitted)
             grade_class(engine, course, chapter, members, self.limits, gradebook=False)
         return self.gradings > before
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +13,9 @@ from engines import engine
 from nbformat.v4 import new_code_cell
 from sample_class import answer, fill, release, students
 
-from autograder.checks import Outcome
 from autograder.course.source import Assignment, grade_id
 from autograder.engine.options import Graded
-from autograder.results import Report, Status
+from autograder.results import Code, Outcome, Report, Status
 
 RIGHT = {
     "budget": answer("budget", "right_per_token_costs"),
@@ -157,7 +155,7 @@ def test_sys_exit_costs_only_the_checks_that_meet_it(graded: Callable[..., Grade
 def test_exit_in_a_cell_ends_nothing(call: str, graded: Callable[..., Graded]) -> None:
     done = graded(fill({**RIGHT, "budget": f"{RIGHT['budget']}\n{call}"}))
     assert {k: scores(done.report)[k] for k in FULL} == FULL
-    assert done.report.repairs == []
+    assert done.report.notes == []
 
 
 def test_what_a_submission_prints_on_the_way_is_kept(graded: Callable[..., Graded]) -> None:
@@ -196,11 +194,13 @@ def test_a_report_survives_json(graded: Callable[..., Graded]) -> None:
     assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
 
 
-@pytest.mark.parametrize("student", ["jonas", "luis"])
-def test_bad_files_are_rejected_without_a_mark(student: str, graded: Callable[..., Graded]) -> None:
+@pytest.mark.parametrize(("student", "code"), [("jonas", Code.CUT_OFF), ("luis", Code.NOT_TEXT)])
+def test_bad_files_are_rejected_without_a_mark(
+    student: str, code: Code, graded: Callable[..., Graded]
+) -> None:
     done = graded(students()[student]())
     assert done.report.status is Status.REJECTED
-    assert re.search("no notebook", done.report.reason)
+    assert [remark.code for remark in done.report.reasons] == [code]
     assert done.report.score is None
     assert done.notebook is None
 

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
-from sample_class import as_bytes, release
+from sample_class import CHAPTER, ROOT, WRITTEN, answer, as_bytes, fill, release
 
 from autograder.course.source import Assignment, grade_id
-from autograder.engine.submission import MAX_BYTES, Rejected, Submission, parse, repair
+from autograder.engine.submission import (
+    MAX_BYTES,
+    MAX_FILE_BYTES,
+    Rejected,
+    Submission,
+    find_students,
+    parse,
+    read_submission,
+    repair,
+)
+from autograder.results import Code
+from autograder.words import sentence
 
 
 def ids(notebook: NotebookNode) -> list[str]:
@@ -26,9 +39,13 @@ def cell_of(notebook: NotebookNode, identifier: str) -> NotebookNode:
 @pytest.fixture
 def repaired(assignment: Assignment) -> Callable[[NotebookNode], tuple[NotebookNode, list[str]]]:
     """Sends a notebook through its file's bytes, as a submission comes, and repairs it."""
-    return lambda notebook: repair(
-        assignment, parse(Submission("student", as_bytes(notebook)), assignment)
-    )
+
+    def run(notebook: NotebookNode) -> tuple[NotebookNode, list[str]]:
+        submission = Submission("student", as_bytes(notebook))
+        made, notes = repair(assignment, parse(submission))
+        return made, [sentence(note) for note in notes]
+
+    return run
 
 
 def test_an_untouched_release_needs_no_repair(assignment: Assignment, repaired: Callable) -> None:
@@ -135,7 +152,7 @@ def test_odd_notebooks_that_jupyter_opens_are_accepted(
     content = json.loads(as_bytes(release()))
     spoil(content)
     data = json.dumps(content).encode()
-    notebook, notes = repair(assignment, parse(Submission("student", data), assignment))
+    notebook, notes = repair(assignment, parse(Submission("student", data)))
     assert notes == []
     assert ids(notebook) == ids(assignment.assigned)
 
@@ -211,14 +228,19 @@ def other_notebook() -> bytes:
         (b"[" * 100_000, "nested too deeply"),
         (b'{"cells": ' + b"9" * 5000 + b"}", "number that cannot be read"),
         (other_notebook(), "none of the chapter's exercise cells"),
-        (b" " * (MAX_BYTES + 1), "larger than 10 MiB"),
+        (b" " * (MAX_BYTES + 1), "larger than 10 MiB, even without"),
+        (b" " * (MAX_FILE_BYTES + 1), "larger than 64 MiB"),
+        (b'{"cells": [{"outputs": [' + b"[" * MAX_BYTES, "larger than 10 MiB, even without"),
+        (b'{"cells": [{"outputs": ["' + b"x" * MAX_BYTES, "ends in the middle"),
+        (b'{"cells": "' + b'\\"' * MAX_BYTES, "larger than 10 MiB, even without"),
     ],
+    ids=range(16),
 )
 def test_what_cannot_be_graded_is_rejected_with_a_reason(
     data: bytes, reason: str, assignment: Assignment
 ) -> None:
     with pytest.raises(Rejected, match=reason):
-        parse(Submission("student", data), assignment)
+        repair(assignment, parse(Submission("student", data)))
 
 
 @pytest.mark.parametrize("value", [None, 7, [], {"grade_id": 3}, {"grade_id": ["setup"]}])
@@ -230,3 +252,195 @@ def test_nonsense_in_the_metadata_is_survived(value: object, repaired: Callable)
     for cell in notebook.cells:
         cell.source = "".join(cell.source)
     assert ids(repaired(notebook)[0]) == ids(release())
+
+
+# Large files
+
+
+def with_outputs(notebook: NotebookNode, text: str) -> NotebookNode:
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            bundle = {"text/html": text, "application/json": {"outputs": [[text], {}]}}
+            cell.outputs = [nbformat.v4.new_output("display_data", bundle)]
+    return notebook
+
+
+def test_a_notebook_that_is_large_because_of_its_outputs_is_read_without_them() -> None:
+    tricky = 'print("outputs", {"outputs": [1, "]"]})  # "attachments": {'
+    notebook = fill({"budget": tricky, "claims_answer": tricky})
+    expected = parse(Submission("student", as_bytes(notebook)))
+    large = as_bytes(with_outputs(notebook, '[{"\\' * 70_000))
+    assert MAX_BYTES < len(large) < MAX_FILE_BYTES
+    assert parse(Submission("student", large)) == expected
+
+
+def test_a_large_picture_in_a_text_cell_is_dropped() -> None:
+    notebook = release()
+    expected = parse(Submission("student", as_bytes(notebook)))
+    notebook.cells[0].attachments = {"photo.png": {"image/png": "A" * MAX_BYTES}}
+    assert parse(Submission("student", as_bytes(notebook))) == expected
+
+
+# Other names
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a student called ada hands in."""
+    made = tmp_path / "ada" / CHAPTER
+    made.mkdir(parents=True)
+    return made
+
+
+def test_the_only_notebook_may_have_another_name(folder: Path, assignment: Assignment) -> None:
+    data = as_bytes(release())
+    (folder / "concepts (1).ipynb").write_bytes(data)
+    (folder / "._concepts (1).ipynb").write_bytes(b"of a file system that is not ours")
+    (folder / "timestamp.txt").write_text("2026-11-20 10:00:00 UTC")
+    submission = read_submission(folder.parent.parent, "ada", assignment)
+    assert submission.data == data
+    assert [sentence(note) for note in submission.notes] == [
+        "concepts (1).ipynb was handed in, the only notebook; it was taken for concepts.ipynb"
+    ]
+    named = Submission("ada", data)
+    assert submission.sha256 != named.sha256  # the notes on them differ
+
+
+def test_of_two_notebooks_with_other_names_none_is_taken(
+    folder: Path, assignment: Assignment
+) -> None:
+    for name in ("concepts (1).ipynb", "concepts-final.ipynb"):
+        (folder / name).write_bytes(as_bytes(release()))
+    submission = read_submission(folder.parent.parent, "ada", assignment)
+    with pytest.raises(Rejected, match=r"concepts \(1\).ipynb, concepts-final.ipynb"):
+        parse(submission)
+
+
+def test_beside_the_right_name_others_do_not_matter(folder: Path, assignment: Assignment) -> None:
+    (folder / "concepts.ipynb").write_bytes(as_bytes(release()))
+    (folder / "draft.ipynb").write_bytes(b"{}")
+    submission = read_submission(folder.parent.parent, "ada", assignment)
+    assert (submission.data, submission.notes) == (as_bytes(release()), ())
+
+
+@pytest.mark.parametrize("name", ["concepts.ipynb", "mine.ipynb"])
+def test_a_link_is_not_followed(
+    name: str, folder: Path, assignment: Assignment, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(as_bytes(release()))
+    (folder / name).symlink_to(tmp_path / "secret")
+    assert read_submission(folder.parent.parent, "ada", assignment).data == b""
+
+
+def test_who_has_the_chapters_folder_has_handed_in(
+    folder: Path, assignment: Assignment, tmp_path: Path
+) -> None:
+    (tmp_path / "bruno" / "ch77_other").mkdir(parents=True)
+    (tmp_path / "notes.txt").touch()
+    assert find_students(tmp_path, assignment) == ["ada"]
+
+
+@pytest.mark.parametrize("strip", [False, True])
+def test_another_chapters_notebook_is_rejected(strip: bool, assignment: Assignment) -> None:
+    other = nbformat.read(ROOT / "release" / "ch02_overfitting" / "overfitting.ipynb", as_version=4)
+    if strip:
+        stripped(other)
+    with pytest.raises(Rejected) as rejected:
+        repair(assignment, parse(Submission("student", as_bytes(other))))
+    assert rejected.value.remark.code is Code.OTHER_NOTEBOOK
+
+
+# Notebooks that have lost nbgrader's metadata
+
+ANSWERS = {
+    "budget": answer("budget", "right_per_token_costs"),
+    "attention": answer("attention", "right_einsum"),
+    "digits_cnn": "def split_digits(\n" + answer("digits_cnn", "right_functional_api"),  # no Python
+    "plan_numbers": "plan = 1",
+    "claims_answer": WRITTEN,
+    "scenarios_answer": "None of them.",
+}
+
+
+def stripped(notebook: NotebookNode, ids: bool = True, share: float = 1.0) -> NotebookNode:
+    """Without metadata in a share of the cells, as some editors and drives leave a notebook."""
+    draw = random.Random(0)
+    for number, cell in enumerate(notebook.cells):
+        if draw.random() < share:
+            cell.metadata = nbformat.from_dict({})
+            if not ids:
+                cell.id = f"new-{number}"
+    return notebook
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("ids", [True, False], ids=["ids kept", "ids rewritten"])
+def test_stripped_cells_are_recognised(ids: bool, share: float, repaired: Callable) -> None:
+    expected, _ = repaired(fill(ANSWERS))
+    notebook, notes = repaired(stripped(fill(ANSWERS), ids, share))
+    graded = [cell for cell in notebook.cells if grade_id(cell)]
+    assert graded == [cell for cell in expected.cells if grade_id(cell)]
+    assert len(notes) == 1
+    assert "had lost nbgrader's metadata" in notes[0]
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert code == [cell.source for cell in expected.cells if cell.cell_type == "code"]
+
+
+def test_stripped_cells_of_an_old_format_are_recognised(repaired: Callable) -> None:
+    notebook = stripped(fill(ANSWERS))
+    notebook.nbformat_minor = 4
+    for cell in notebook.cells:
+        del cell["id"]
+    repaired_notebook, _ = repaired(notebook)
+    for identifier, text in ANSWERS.items():
+        assert cell_of(repaired_notebook, identifier).source == text
+
+
+def test_a_stripped_test_cell_that_was_edited_is_put_back(repaired: Callable) -> None:
+    notebook = stripped(fill(ANSWERS))
+    test = next(cell for cell in notebook.cells if cell.id == "test_budget")
+    test.source = "check = 1\n9.0"
+    made, notes = repaired(notebook)
+    assert "### BEGIN HIDDEN TESTS" in cell_of(made, "test_budget").source
+    assert notes[1:] == ["test_budget: this locked cell was edited and was put back"]
+
+
+def test_copies_of_a_stripped_test_cell_are_removed(repaired: Callable) -> None:
+    notebook = stripped(release(), ids=False)
+    test = next(cell for cell in notebook.cells if cell.source.startswith("check = Checks"))
+    notebook.cells.append(new_code_cell(test.source))
+    made, notes = repaired(notebook)
+    assert "test_budget: a copy of this locked cell was removed" in notes
+    assert test.source not in [cell.source for cell in made.cells]
+
+
+def test_of_two_stripped_answers_both_are_run_and_it_is_noted(repaired: Callable) -> None:
+    notebook = stripped(fill(ANSWERS), ids=False)
+    (index,) = (i for i, c in enumerate(notebook.cells) if c.source == ANSWERS["budget"])
+    second = f"{ANSWERS['budget']}\n# once more"
+    notebook.cells.insert(index + 1, new_code_cell(second))
+    made, notes = repaired(notebook)
+    sources = [cell.source for cell in made.cells]
+    places = [
+        sources.index(text)
+        for text in (
+            cell_of(made, "budget").source,
+            ANSWERS["budget"],
+            second,
+            cell_of(made, "test_budget").source,
+        )
+    ]
+    assert places == sorted(places)
+    assert [note for note in notes if note.startswith("budget: ")] == [
+        "budget: which of 2 cells is the answer is not clear; all were run, each in its place"
+    ]
+
+
+def test_all_that_stands_in_a_written_answers_place_is_the_answer(repaired: Callable) -> None:
+    notebook = stripped(fill(ANSWERS), ids=False)
+    (index,) = (i for i, c in enumerate(notebook.cells) if c.source == WRITTEN)
+    notebook.cells.insert(index + 1, new_markdown_cell("And one thing more."))
+    made, notes = repaired(notebook)
+    assert cell_of(made, "claims_answer").source == f"{WRITTEN}\n\nAnd one thing more."
+    assert "claims_answer: the answer was joined from the 2 cells that stood in its place" in notes
+    assert "And one thing more." not in [cell.source for cell in made.cells]

@@ -33,10 +33,11 @@ from typing import Any, TypeVar
 import cloudpickle
 
 from autograder import checks
-from autograder.checks import CallLost, CheckResult, Checks, Outcome, StudentError
+from autograder.checks import CallLost, Checks, StudentError
 from autograder.engine import wire
 from autograder.engine.inside.remote import look_up
 from autograder.engine.wire import BROKEN, CALL, CHECK, DONE, RESULT, CallResult
+from autograder.results import CheckResult, Outcome
 
 T = TypeVar("T")
 
