@@ -111,6 +111,26 @@ def test_outcomes(student: str, body: str, outcome: str, message: str, notebook:
     assert result["points"] == (1 if outcome == "passed" else 0)
 
 
+@pytest.mark.parametrize(
+    ("student", "body", "code"),
+    [
+        ("def f(): return 3", "assert f() == 3", None),
+        ("def f(): return 3", "assert f() == 4", "not_true"),
+        ("def f(): return 3", "assert f() == 4, 'three is not four'", None),
+        ("def f(): return 3", "fail('Did the exercise cell run?')", None),
+        ("def f():\n    raise NotImplementedError", "f()", None),
+        ("def f():\n    return undefined_name", "f()", "error_at_line"),
+        ("pass", "f()", "name_not_defined"),
+        ("def f(): return None", "f().shape", "not_usable"),
+        ("def f(): return 1", "raise KeyboardInterrupt", "stopped_during"),
+    ],
+)
+def test_what_the_engine_says_has_a_code_and_what_the_author_says_has_none(
+    student: str, body: str, code: str | None, notebook: Notebook
+) -> None:
+    assert notebook.check(student, body)["code"] == code
+
+
 def test_not_implemented_by_a_library_is_an_error_and_not_an_unattempted_exercise(
     notebook: Notebook,
 ) -> None:

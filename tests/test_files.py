@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tiny import TINY, make_course
 
+from autograder.course.build import orphans
 from autograder.files import write_whole
 
 
@@ -32,6 +36,20 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     with pytest.raises(OSError, match="No space"):
         write_whole(path, "new")
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_what_a_killed_process_leaves_is_in_nobodys_way(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    release = tmp_path / "release" / TINY / "tiny.ipynb"
+    code = "import os; os.replace = lambda *_: os._exit(9)\n"
+    code += f"from autograder.files import write_whole; write_whole(Path({str(release)!r}), 'x')"
+    died = subprocess.run([sys.executable, "-c", f"from pathlib import Path; {code}"], check=False)
+    assert died.returncode == 9
+    (left,) = release.parent.iterdir()
+    assert orphans(course) == []
+    write_whole(release, "whole")
+    assert sorted(file.name for file in release.parent.iterdir()) == [left.name, "tiny.ipynb"]
+    assert release.read_text() == "whole"
 
 
 def test_a_file_is_as_private_as_its_writer_asks(tmp_path: Path) -> None:
