@@ -27,7 +27,7 @@ from autograder.engine.sanitize import clean_result
 from autograder.results import CheckResult, Code, Outcome
 from autograder.sandbox.confine import MEMORY_EXCEEDED
 
-Answer = Callable[[bytes], Awaitable[bytes]]  # from a call's request to the frame for the judge
+OnCall = Callable[[bytes], Awaitable[bytes]]  # from a call's request to the frame for the judge
 
 
 class JudgeError(Exception):
@@ -136,14 +136,14 @@ class JudgeLink:
         cell: JudgedCell,
         trial: Trial,
         clock: Clock,
-        answer: Answer,
+        on_call: OnCall,
         specs: Mapping[str, CheckSpec],
         results: dict[str, CheckResult],
     ) -> Lost | None:
         """Runs one cell and adds its checks' results; those that are there are not run again.
 
         Args:
-            answer: of the calls into the student's process.
+            on_call: answers a call into the student's process.
             specs: of the cell's checks, by name.
 
         Raises:
@@ -183,7 +183,7 @@ class JudgeLink:
                     raise JudgeError(f"{cell.id} ran a check that it does not define: {check}")
                 clock.begin_check()
             elif kind == wire.CALL:
-                wire.write_frame(self._writer, await answer(payload))
+                wire.write_frame(self._writer, await on_call(payload))
             elif kind == wire.RESULT:
                 said = json.loads(payload)
                 spec, outcome = specs[said.pop("name")], Outcome(said.pop("outcome"))
@@ -257,7 +257,7 @@ class Judging:
             link.begin(self._names)
 
     async def test(
-        self, exercise: Exercise, trial: Trial, answer: Answer
+        self, exercise: Exercise, trial: Trial, on_call: OnCall
     ) -> tuple[list[CheckResult], bool]:
         """The results of an exercise's checks, and whether there was time for all of them.
 
@@ -277,7 +277,7 @@ class Judging:
         while self._clock.left > 0:
             if self.link is None:
                 self._begin(await JudgeLink.start(self._server, self._threads))
-            lost = await self._run_to(test_id, trial, answer, specs, results)
+            lost = await self._run_to(test_id, trial, on_call, specs, results)
             if lost is not None:
                 results.setdefault(lost.check, result_of(specs[lost.check], lost.outcome))
                 self.close()  # another judge goes on with the next check
@@ -291,7 +291,7 @@ class Judging:
         self,
         test_id: str,
         trial: Trial,
-        answer: Answer,
+        on_call: OnCall,
         specs: Mapping[str, CheckSpec],
         results: dict[str, CheckResult],
     ) -> Lost | None:
@@ -300,7 +300,7 @@ class Judging:
         (last,) = (index for index, cell in enumerate(self._cells) if cell.id == test_id)
         for cell in [*self._cells[self._position : last], self._cells[last]]:
             if not cell.test or cell.id == test_id:  # others have been run, or ran out of time
-                lost = await self.link.run(cell, trial, self._clock, answer, specs, results)
+                lost = await self.link.run(cell, trial, self._clock, on_call, specs, results)
                 if lost is not None:
                     return lost
         self._position = last + 1

@@ -228,7 +228,7 @@ def _own_mounts(folder: str, resources: Resources) -> None:
     _mount("proc", "/proc", "proc", plain | _MS_NOEXEC)
     above = os.path.dirname(folder)  # holds other submissions' folders, too
     kept = [path for path in _python_folders() if path.startswith("/tmp/")]
-    # Through these, what the new mounts will cover can still be reached.
+    # The mounts below hide these folders; through open handles they can be mounted again.
     handles = {path: os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (*kept, folder)}
     limits = f"size={resources.scratch_bytes},nr_inodes={resources.scratch_files},mode=1777"
     for path in _SCRATCH:
@@ -279,15 +279,16 @@ def _keep(resources: Resources, folder: str) -> None:
                 os._exit(MEMORY_EXCEEDED)
             if len(os.listdir(folder)) > _MOST_SOCKETS:
                 os._exit(1)
-            # Looking closely costs milliseconds a process: seldom more than a fiftieth of the time.
+            # A close look costs milliseconds a process. The next one comes after fifty times as
+            # long as this one took, so that it is seldom more than a fiftieth of the time.
             next_look = time.monotonic() + min(1, 50 * (time.monotonic() - started))
 
 
 def _hold_more_than(most: int) -> bool:
     """Whether this namespace's processes hold more bytes than that, shared ones by their share."""
     processes = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-    # Shared memory counted once for each process comes to no less, costs next to nothing to read,
-    # and is right to within some megabytes.
+    # First a sum that is quick to read and never too small: shared memory counts in full for each
+    # process. Only if that is large, the exact shares are read, which takes long.
     if _sum_up(processes, "status", "RssAnon:", "RssShmem:", "VmSwap:", "VmPTE:") < most // 2:
         return False
     page_tables = _sum_up(processes, "status", "VmPTE:")
@@ -307,7 +308,8 @@ def _sum_up(processes: list[str], file: str, *entries: str) -> int:
 
 
 def _limit(resources: Resources) -> None:
-    # Private memory of one process; the warm libraries' own is on top.
+    # This limit counts private memory of one process. What the warm libraries hold already is
+    # added, so that it is not taken from the submission.
     own = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
     data = resources.memory_bytes + own
     for what, most in (
@@ -361,7 +363,9 @@ def _landlock(folder: str, isolation: Isolation) -> None:
         rules[path] = _FS_READ
     rules |= dict.fromkeys(_python_folders(), _FS_READ)
     rules["/dev/pts"] = device | _FS_READ_DIR
-    rules["/dev/zero"] = _FS_READ_FILE  # written to, it would be shared memory without a file
+    rules["/dev/zero"] = (
+        _FS_READ_FILE  # a shared mapping of it could be written to, and no limit counts that
+    )
     for name in ("null", "full", "random", "urandom", "tty"):
         rules[f"/dev/{name}"] = device
     for path, allowed in rules.items():
@@ -419,18 +423,20 @@ def _seccomp() -> None:
         if _NEW_NAMESPACE >> bit & 1:
             flag = 1 << bit
             allowed.add_rule(refused, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
-    # Its flags are out of a filter's sight; C libraries then fall back on clone.
+    # clone3 has its flags in memory, where a filter cannot look. C libraries that are told that it
+    # does not exist use clone instead.
     allowed.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
     unknown = seccomp.ERRNO(errno.EAFNOSUPPORT)
     ordinary = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
     for family in range(64):  # vsock and the like do not care for network namespaces
         if family not in ordinary:
             allowed.add_rule(unknown, "socket", seccomp.Arg(0, seccomp.MASKED_EQ, _INT, family))
-    # Shared memory without a file is in nobody's account; /proc forgets what is not mapped in.
+    # Anonymous shared memory that is unmapped is charged to no process: the keeper would miss it.
     shared_anonymous = 0x01 | 0x20
     argument = seccomp.Arg(3, seccomp.MASKED_EQ, shared_anonymous, shared_anonymous)
     allowed.add_rule(refused, "mmap", argument)
-    # The keeper is of the same user: no limits for others, no policy but the ordinary one (0).
+    # The keeper runs as the same user, so a submission could take its limits or its share of the
+    # processor away. Refused: limits of other processes, and any policy but the ordinary one (0).
     allowed.add_rule(refused, "sched_setscheduler", seccomp.Arg(1, seccomp.NE, 0))
     allowed.add_rule(refused, "prlimit64", seccomp.Arg(0, seccomp.NE, 0))
     allowed.load()
