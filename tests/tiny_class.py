@@ -80,7 +80,7 @@ CELLS = (
     "# %% [markdown]\n# ## W1 Reasons\n",
     written("reasons", "The products of long vectors are large.", 5),
 )
-HEADER = "#   autograder:\n#     cell_seconds: 4\n#     check_seconds: 4\n"
+HEADER = "#   autograder:\n#     cell_seconds: 8\n"
 
 # What students write. Each answer differs from the solution.
 RIGHT = {

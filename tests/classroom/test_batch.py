@@ -83,7 +83,7 @@ def test_every_student_gets_a_record(a_class: AClass) -> None:
     }
     assert "ends in the middle" in records["jonas"]["reason"]
     assert "not text" in records["luis"]["reason"]
-    assert records["goran"]["repairs"] == ["scale: interrupted after 4 s"]
+    assert records["goran"]["repairs"] == ["scale: interrupted after 8 s"]
     assert records["hiroko"]["repairs"] == []
     assert "interrupted after it had printed" in records["ines"]["repairs"][0]
     repaired = [note.split(":")[0] for note in records["katya"]["repairs"]]

@@ -80,7 +80,7 @@ def test_a_syntax_error_costs_its_exercise_only(graded: Grade, filled: Fill) -> 
 def test_a_cell_that_hangs_or_kills_costs_its_exercise_only(
     bad: str, outcome: Outcome, graded: Grade, filled: Fill
 ) -> None:
-    report = graded(filled({**RIGHT, "statistics": bad})).report
+    report = graded(filled({**RIGHT, "statistics": bad}), cell_seconds=4).report
     assert report.status is Status.GRADED
     assert outcomes(report, "statistics") == {outcome}
     assert earned(report) == {"scale": 4, "fit": 3}
@@ -99,7 +99,7 @@ def test_a_function_that_hangs_or_kills_costs_only_the_checks_that_call_it(
     body: str, outcome: Outcome, graded: Grade, filled: Fill
 ) -> None:
     late = f"{RIGHT['statistics']}\n\ndef spread(values): {body}\n"
-    report = graded(filled({**RIGHT, "statistics": late})).report
+    report = graded(filled({**RIGHT, "statistics": late}), check_seconds=4).report
     checks = {check.name: check for check in report.exercises[0].checks}
     lost = {name: check.outcome for name, check in checks.items() if check.points == 0}
     assert lost == {"spread_of_two": outcome, "spread_of_negatives": outcome}
@@ -262,7 +262,7 @@ def test_a_mark_depends_neither_on_threads_nor_on_load(graded: Grade, filled: Fi
     mixed = filled({**RIGHT, "statistics": WRONG["statistics"]})
 
     def marks(number: int) -> list[tuple[str, Outcome, float, str]]:
-        report = graded(mixed, threads=1 + number % 2).report
+        report = graded(mixed, threads=1 + number % 2, cell_seconds=25).report
         return [
             (c.name, c.outcome, c.points, c.message) for e in report.exercises for c in e.checks
         ]
