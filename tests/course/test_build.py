@@ -105,12 +105,16 @@ def test_the_release_holds_nothing_but_the_notebook() -> None:
 def test_no_section_reaches_students_through_nbgraders_release(
     course: Course, tmp_path: Path
 ) -> None:
-    """nbgrader copies what lies beside the notebook in source/: here, the sections."""
+    """nbgrader copies what lies beside the notebook in source/: sections, and whatever else."""
     for name in ("source", "nbgrader_config.py"):
         path = course.root / name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
     assignment = course.assignment(CHAPTER)
     nbformat.write(assignment.source, tmp_path / "source" / CHAPTER / "concepts.ipynb")
+    for odd in ("figure.png", "answers.toml", ".hidden", "notes", "old/solutions.py", "old/a/b.c"):
+        path = tmp_path / "source" / CHAPTER / odd
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("secret")
     command = ["nbgrader", "generate_assignment", CHAPTER, "--course-dir", str(tmp_path)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     released = [path.name for path in (tmp_path / "release").rglob("*") if path.is_file()]
