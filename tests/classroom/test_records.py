@@ -8,13 +8,15 @@ import weakref
 from pathlib import Path
 
 import pytest
+from engines import engine
 from tiny import TINY, make_course
 
 from autograder.classroom import batch
 from autograder.classroom.batch import grade_class
 from autograder.classroom.records import ClassFolder, Record
 from autograder.course.source import Assignment
-from autograder.engine.grade import Graded, Limits
+from autograder.engine.grade import Engine
+from autograder.engine.options import Graded, Limits
 from autograder.engine.submission import Submission
 from autograder.results import Code, Remark, Report, Status
 
@@ -64,7 +66,7 @@ def test_records_of_another_version_are_graded_again(
     course = make_course(tmp_path / "course")
     graded = []
 
-    def grade(assignment: Assignment, submission: Submission, _: Limits) -> Graded:
+    def grade(_: Engine, assignment: Assignment, submission: Submission, limits: Limits) -> Graded:
         graded.append(submission.student)
         report = Report(submission.student, assignment.name, Status.GRADED, score=1, notes=[LATE])
         return Graded(report, None)
@@ -72,10 +74,10 @@ def test_records_of_another_version_are_graded_again(
     def run() -> list[str]:
         graded.clear()
         chapter = course.assignment(TINY)
-        grade_class(course, chapter, class_folder, Limits(), gradebook=False)
+        grade_class(engine(), course, chapter, class_folder, Limits(), gradebook=False)
         return sorted(graded)
 
-    monkeypatch.setattr(batch, "grade", grade)
+    monkeypatch.setattr(Engine, "grade", grade)
     assert len(run()) == 6
     assert run() == []
     path = tmp_path / "reports" / TINY / "records" / "bo.json"
@@ -105,13 +107,15 @@ def test_notebooks_are_in_memory_one_a_grading(
         most.append(len(alive))
         return submission
 
-    def grade(assignment: Assignment, submission: Submission, _: Limits) -> Graded:
+    def grade(_: Engine, assignment: Assignment, submission: Submission, limits: Limits) -> Graded:
         return Graded(Report(submission.student, assignment.name, Status.GRADED, score=1), None)
 
     monkeypatch.setattr(batch, "read_submission", watched)
-    monkeypatch.setattr(batch, "grade", grade)
+    monkeypatch.setattr(Engine, "grade", grade)
     chapter = course.assignment(TINY)
-    reports = grade_class(course, chapter, class_folder, Limits(), jobs=2, gradebook=False)
+    reports = grade_class(
+        engine(), course, chapter, class_folder, Limits(), jobs=2, gradebook=False
+    )
     assert len(reports) == 6
     assert len(most) == 12
     assert max(most) <= 2
