@@ -14,9 +14,11 @@ from autograder.classroom import batch
 from autograder.classroom.batch import grade_class
 from autograder.classroom.records import ClassFolder, Record
 from autograder.course.source import Assignment
-from autograder.engine.grade import Graded, Limits
+from autograder.engine.grade import Engine
+from autograder.engine.options import Graded, Limits
 from autograder.engine.submission import Submission
 from autograder.results import Code, Remark, Report, Status
+from autograder.sandbox.confine import Isolation
 
 LATE = Remark.of(Code.CELL_TOO_LONG, "scale", seconds=25)
 
@@ -58,7 +60,6 @@ def test_records_of_another_version_are_graded_again(
     spoil: object,
     class_folder: ClassFolder,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     course = make_course(tmp_path / "course")
@@ -72,10 +73,11 @@ def test_records_of_another_version_are_graded_again(
     def run() -> list[str]:
         graded.clear()
         chapter = course.assignment(TINY)
-        grade_class(course, chapter, class_folder, Limits(), gradebook=False)
+        with Engine(Isolation.FULL) as engine:
+            engine.grade = grade
+            grade_class(engine, course, chapter, class_folder, Limits(), gradebook=False)
         return sorted(graded)
 
-    monkeypatch.setattr(batch, "grade", grade)
     assert len(run()) == 6
     assert run() == []
     path = tmp_path / "reports" / TINY / "records" / "bo.json"
@@ -109,9 +111,12 @@ def test_notebooks_are_in_memory_one_a_grading(
         return Graded(Report(submission.student, assignment.name, Status.GRADED, score=1), None)
 
     monkeypatch.setattr(batch, "read_submission", watched)
-    monkeypatch.setattr(batch, "grade", grade)
     chapter = course.assignment(TINY)
-    reports = grade_class(course, chapter, class_folder, Limits(), jobs=2, gradebook=False)
+    with Engine(Isolation.FULL) as engine:
+        engine.grade = grade
+        reports = grade_class(
+            engine, course, chapter, class_folder, Limits(), jobs=2, gradebook=False
+        )
     assert len(reports) == 6
     assert len(most) == 12
     assert max(most) <= 2
