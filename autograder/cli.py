@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from autograder.audit import answers, tables
 from autograder.audit import audit as auditing
+from autograder.audit import published as figures
 from autograder.classroom import batch
 from autograder.classroom.report import write_report
 from autograder.course import build as builder
@@ -164,8 +165,11 @@ def _in_words(missing: list[doctor.Finding]) -> str:
 
 
 @app.command(name="audit")
-def examine_tests(  # noqa: PLR0913  (options)
-    chapter: str,
+def examine_tests(  # noqa: PLR0913  (one parameter an option)
+    chapters: Annotated[list[str] | None, typer.Argument(help="Default: all.")] = None,
+    exercise: Annotated[
+        list[str] | None, typer.Option(help="Only this exercise; may be repeated.")
+    ] = None,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Try mutants of the reference solutions, too.")
     ] = False,
@@ -176,85 +180,58 @@ def examine_tests(  # noqa: PLR0913  (options)
     # A judge waits while its kernel computes, and the other way round: with one grading for each
     # core, a tenth of the time is idle.
     jobs: Annotated[int, typer.Option(min=1, help="Gradings at once.")] = 2 * (os.cpu_count() or 1),
-    json_file: Annotated[
+    json_path: Annotated[
         Path | None,
         typer.Option(
             "--json",
-            help="Write the results there; those of exercises that are as they were are kept.",
+            help="Write the results there: NAME.json for one chapter, else a folder that gets a "
+            "file for each, CHAPTER.json. Those of exercises that are as they were are kept.",
+        ),
+    ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only what differs from the results in this folder (see --json), an eighth of "
+            "the rest, which the commit chooses, and a few answers to each exercise whose "
+            "results are of another engine or other packages."
         ),
     ] = None,
 ) -> None:
-    """Grade the collected answers to CHAPTER: are right ones accepted and wrong ones rejected?"""
+    """Grade the collected answers to CHAPTERS: are right ones accepted and wrong ones rejected?"""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     with _errors():
+        if json_path is not None and (exercise or published):
+            raise CourseError("--json writes audits of whole chapters: not with a choice of them")
         course = Course.find(Path.cwd())
-        earlier = None
-        if json_file is not None and json_file.exists():
-            earlier = auditing.read_audit(json_file)
-
-        def write(so_far: auditing.Audit) -> None:
-            if json_file is not None:
-                builder.write_whole(json_file, json.dumps(asdict(so_far), indent=1) + "\n")
-
-        with _progress(chapter) as progress:
-            found = auditing.audit(
-                course,
-                chapter,
-                limits=Limits(
-                    threads=max(1, (os.cpu_count() or 1) // jobs), isolation=_isolation("auto")
-                ),
-                seeds=seeds,
-                mutants=mutants,
-                sampled=sample,
-                jobs=jobs,
-                earlier=earlier,
-                on_total=progress.start,
-                on_done=progress.advance,
-                on_exercise=write,
-            )
-    _print_audit(found)
-    raise typer.Exit(1 if found.problems else 0)
-
-
-def _print_audit(found: auditing.Audit) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    summary = Table(box=None, pad_edge=False, header_style="bold")
-    for column in (
-        "exercise",
-        "right accepted",
-        "wrong rejected",
-        "mutants rejected",
-        "equivalent",
-        "flaky",
-        "seconds",
-    ):
-        summary.add_column(column, justify="left" if column == "exercise" else "right")
-    for exercise in found.exercises:
-        mutants = exercise.mutants
-        summary.add_row(
-            exercise.id,
-            f"{exercise.right_accepted} of {exercise.right}",
-            f"{exercise.wrong_rejected} of {exercise.wrong}",
-            f"{mutants.killed} of {mutants.tried}" if mutants else "",
-            str(mutants.equivalent) if mutants else "",
-            str(len(exercise.flaky)),
-            f"{exercise.seconds:.1f}",
-        )
-    console.print(summary, "")
-    checks = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("exercise", "check", "rejects", "alone"):
-        checks.add_column(column, justify="right" if column in ("rejects", "alone") else "left")
-    for exercise in found.exercises:
-        for check in exercise.checks:
-            checks.add_row(exercise.id, check.name, str(len(check.rejects)), str(len(check.alone)))
-    console.print(checks, "")
-    for exercise in found.exercises:
-        for answer in exercise.flaky:
-            print(f"{exercise.id}: depends on the seed: {answer}")
-        for survivor in exercise.mutants.survivors if exercise.mutants else []:
-            print(f"\n# a mutant of {exercise.id} that was accepted\n{survivor}")
-    for problem in found.problems:
-        print(f"FAILS: {problem}")
+        names = list(dict.fromkeys(chapters or course.chapters))
+        files: dict[str, Path] = {}
+        if json_path is not None:
+            files = figures.files(json_path, names)
+            if json_path.suffix == ".json":
+                if len(names) > 1:
+                    raise CourseError("--json takes a folder where there are several chapters")
+                files = {names[0]: json_path}
+        limits = Limits(threads=max(1, (os.cpu_count() or 1) // jobs), isolation=_isolation("auto"))
+        environment = answers.environment(course)
+        every = answers.collections(course, names, exercise or ())
+        number = sample or (auditing.ALL if mutants else 0)
+        targets = [auditing.Target(collection, number) for collection in every]
+        if published is not None:
+            known = figures.read_audits(figures.files(published, names))
+            targets = figures.choose(every, known, environment, figures.commit(course.root), number)
+            print(figures.explain(targets, len(every)), flush=True)
+        earlier = figures.read_audits(files)
+        audit = auditing.Auditing(targets, limits, environment, seeds, earlier)
+        with _progress("audit") as progress:
+            progress.start(audit.total)
+            for step in audit.run(jobs):
+                for _ in range(step.gradings):
+                    progress.advance(step)
+                if step.audit is not None and files:
+                    figures.write_audit(step.audit, files[step.audit.chapter])
+    audits = list(audit.audits.values())
+    tables.show(audits)
+    raise typer.Exit(1 if any(found.problems for found in audits) else 0)
 
 
 @app.command(name="doctor")

@@ -39,9 +39,19 @@ def as_markdown(audits: list[dict[str, Any]]) -> str:
         tried=sum(exercise["mutants"]["tried"] for exercise in exercises),
         stopped=sum(exercise["mutants"]["stopped"] for exercise in exercises),
         killed=sum(exercise["mutants"]["killed"] for exercise in exercises),
+        environments=_environments(audits),
         share=lambda part, whole: f"{part / max(whole, 1):.1%}",
     )
     return page.rstrip() + "\n"
+
+
+def _environments(audits: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """The exercises' titles, by the environment in which they were audited, the largest first."""
+    found: dict[str, list[str]] = {}
+    for audit in audits:
+        for exercise in audit["exercises"]:
+            found.setdefault(exercise["environment"], []).append(exercise["title"])
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
 if __name__ == "__main__":

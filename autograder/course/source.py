@@ -12,7 +12,7 @@ import copy
 import hashlib
 import re
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,9 +169,6 @@ class Assignment:
         That is without other tests, what stands behind theirs, and answers to earlier exercises
         that nothing in it uses.
         """
-        part = copy.copy(self)
-        for cached in ("exercises", "assigned", "fingerprint"):
-            vars(part).pop(cached, None)
         cells = []
         tests = {exercise.test_id for exercise in exercises}
         for cell in self.source.cells:
@@ -184,9 +181,20 @@ class Assignment:
         own = {exercise.id for exercise in exercises}
         earlier = [c for c in cells if is_answer(c) and c.id not in own]
         unused = _unused(earlier, [cell for cell in cells if cell not in earlier])
-        cells = [cell for cell in cells if cell.id not in unused]
-        part.source = nbformat.from_dict({**self.source, "cells": cells})
-        return part
+        return self._with([cell for cell in cells if cell.id not in unused])
+
+    def with_solution(self, exercise: Exercise, text: str) -> Assignment:
+        """The chapter with another reference solution in the exercise's cell."""
+        solved = {exercise.id: {"source": text}}
+        return self._with([{**cell, **solved.get(cell.id, {})} for cell in self.source.cells])
+
+    def _with(self, cells: Sequence[Mapping[str, object]]) -> Assignment:
+        """The chapter with these cells instead of its own."""
+        changed = copy.copy(self)
+        for cached in ("exercises", "assigned", "fingerprint"):
+            vars(changed).pop(cached, None)
+        changed.source = nbformat.from_dict({**self.source, "cells": cells})
+        return changed
 
     @property
     def title(self) -> str:

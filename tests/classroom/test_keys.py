@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny import TINY, make_course, write_answer
 
-from autograder.audit import audit
+from autograder.audit import answers as audit
 from autograder.classroom import batch
 from autograder.classroom.batch import Class, grade_class
 from autograder.course.source import Assignment, Course
