@@ -1,21 +1,23 @@
-"""What all tests share: the course, and a way to grade an answer."""
+"""What all tests share: the course, and a small one with a way to grade an answer."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from nbformat import NotebookNode
 
 from autograder.course.source import Assignment, Course
-from autograder.engine.grade import Graded, Limits, grade
-from autograder.engine.submission import Submission
+from autograder.engine.grade import Graded
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sample_class import CHAPTER, ROOT, as_bytes
+import tiny
+import tiny_class
+from sample_class import CHAPTER, ROOT, fill
 
 # Commands that tests run by name (nbgrader, jupyter, alembic) are those of this environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -32,11 +34,22 @@ def assignment(course: Course) -> Assignment:
 
 
 @pytest.fixture(scope="session")
-def graded(assignment: Assignment) -> Callable[..., Graded]:
-    """Grades a notebook, or bytes, as the submission of a student called "student"."""
+def tiny_course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    return tiny_class.make_course(tmp_path_factory.mktemp("tiny"))
 
-    def run(submitted: NotebookNode | bytes, **limits: object) -> Graded:
-        data = submitted if isinstance(submitted, bytes) else as_bytes(submitted)
-        return grade(assignment, Submission("student", data), Limits(**limits))
 
-    return run
+@pytest.fixture(scope="session")
+def tiny_chapter(tiny_course: Course) -> Assignment:
+    return tiny_course.assignment(tiny.TINY)
+
+
+@pytest.fixture(scope="session")
+def graded(tiny_chapter: Assignment) -> Callable[..., Graded]:
+    """Grades a notebook of the small course, or bytes, as a submission; options are limits."""
+    return partial(tiny.graded, tiny_chapter)
+
+
+@pytest.fixture(scope="session")
+def filled(tiny_chapter: Assignment) -> Callable[[dict[str, str]], NotebookNode]:
+    """The small course's release with these texts in its cells, by the cells' ids."""
+    return lambda answers: fill(answers, tiny.release(tiny_chapter))

@@ -54,7 +54,7 @@ def stock_config() -> str:
     return f'{ours}\nc.Autograde.pop("autograde_preprocessors")\nc.Execute.timeout = 120\n'
 
 
-def _everything() -> dict[str, str]:
+def everything() -> dict[str, str]:
     """A right answer to each exercise."""
     folders = sorted((ROOT / "tests" / "answers" / CHAPTER).iterdir())
     first = {f.name: min(path.stem for path in f.glob("right_*.py")) for f in folders}
@@ -124,7 +124,7 @@ def students() -> dict[str, Callable[[], bytes]]:
         return lambda: as_bytes(fill(answers()))
 
     return {
-        "ada": filled(_everything),
+        "ada": filled(everything),
         "bruno": filled(_fluent),
         "chen": filled(_middling),
         "dilnoza": filled(

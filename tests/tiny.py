@@ -1,16 +1,28 @@
-"""A course of one small exercise, without Keras, for tests of everything but the real chapters."""
+"""Small courses without Keras, for tests of everything but the real chapters.
+
+`write_chapter` makes one of any cells; `make_course` makes the one that the audit's tests use, with
+its right and wrong answers. The class of students for the tests of engine and classroom is in
+tiny_class.py.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
-from sample_class import ROOT
+import nbformat
+from nbformat import NotebookNode
+from sample_class import ROOT, as_bytes
 
-from autograder.course.source import Course
+from autograder.course.build import make_solved
+from autograder.course.source import Assignment, Course, grade_id
+from autograder.engine.grade import Graded, Limits, grade
+from autograder.engine.submission import Submission
 
 TINY = "ch99_tiny"
-SOURCE = """\
+NOTEBOOK = "tiny.ipynb"
+HEADER = """\
 # ---
 # jupyter:
 {header}#   jupytext:
@@ -21,21 +33,102 @@ SOURCE = """\
 
 # %% [markdown]
 # # Tiny
+"""
 
-# %% nbgrader={{"grade": false, "grade_id": "setup", "locked": true, {rest}}}
+
+def cell(
+    identifier: str, text: str, *, points: int = 0, solution: bool = False, kind: str = ""
+) -> str:
+    """A cell with nbgrader's metadata: set-up, an exercise, or, if it has points, a test cell."""
+    metadata = {
+        "grade": points > 0,
+        "grade_id": identifier,
+        "locked": not solution,
+        **({"points": points} if points else {}),
+        "schema_version": 3,
+        "task": False,
+        "solution": solution,
+    }
+    return f"# %% {kind}nbgrader={json.dumps(metadata)}\n{text.strip()}\n"
+
+
+def demo(text: str) -> str:
+    """A demonstration."""
+    return f'# %% tags=["demo"]\n{text}\n'
+
+
+def written(identifier: str, answer: str, points: int) -> str:
+    """The cell for an answer that a person marks."""
+    text = f"# ### BEGIN SOLUTION\n# {answer}\n# ### END SOLUTION"
+    return cell(identifier, text, points=points, solution=True, kind="[markdown] ")
+
+
+def function(name: str, body: str, arguments: str = "*args") -> str:
+    """A function whose body is the solution."""
+    return (
+        f"def {name}({arguments}):\n    ### BEGIN SOLUTION\n{_indented(body)}\n"
+        "    ### END SOLUTION\n\n\n"
+    )
+
+
+def exercise(name: str, solution: str, tests: str, points: int) -> str:
+    """An exercise's cell and its test cell, as an author writes them."""
+    tested = f"check = Checks(points={points})\n\n\n{tests.strip()}\n\n\ncheck.score()"
+    answer = cell(name, solution, solution=True)
+    return f"# %% [markdown]\n# ## Exercise {name}\n\n{answer}\n" + cell(
+        f"test_{name}", tested, points=points
+    )
+
+
+def check(name: str, body: str, *, points: int = 1, hint: str = "Think.") -> str:
+    """A check."""
+    options = f'points={points}, hint="{hint}"'
+    return f'@check({options})\ndef {name}():\n    """{name}."""\n{_indented(body)}\n\n\n'
+
+
+def _indented(body: str) -> str:
+    return "\n".join(f"    {line}" for line in body.splitlines())
+
+
+def write_chapter(folder: Path, *cells: str, header: str = "") -> Course:
+    """A course whose only chapter has these cells; the header may hold its settings."""
+    section = folder / "source" / TINY / "tiny.py"
+    section.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "nbgrader_config.py", folder)
+    section.write_text("\n".join([HEADER.format(header=header), *cells]))
+    return Course(folder)
+
+
+def release(assignment: Assignment) -> NotebookNode:
+    """What students get."""
+    notebook = nbformat.from_dict(assignment.assigned)
+    visible = {cell.id: cell.source for cell in make_solved(assignment).cells}
+    for cell in notebook.cells:
+        if (grade_id(cell) or "").startswith("test_"):
+            cell.source = visible[cell.id]
+    return notebook
+
+
+def graded(assignment: Assignment, submitted: NotebookNode | bytes, **limits: object) -> Graded:
+    """The submission of a student called "student", graded."""
+    data = submitted if isinstance(submitted, bytes) else as_bytes(submitted)
+    return grade(assignment, Submission("student", data), Limits(**limits))
+
+
+# ---------------------------------------------------------------- for the audit
+
+SETUP = """\
 import random
 
 import torch
 
-from autograder.checks import Checks, probe
-
-# %% nbgrader={{"grade": false, "grade_id": "scale", "locked": false, {rest_of_solution}}}
+from autograder.checks import Checks, probe"""
+SCALE = """\
 def scale(values, width):
     ### BEGIN SOLUTION
     return [value / width**0.5 for value in values]
-    ### END SOLUTION
-
-# %% nbgrader={{"grade": true, "grade_id": "test_scale", "locked": true, "points": 2, {rest}}}
+    ### END SOLUTION"""
+TESTS = """\
 check = Checks(points=2)
 
 @check(points=1, hint="One number for each.")
@@ -49,9 +142,7 @@ def divides_by_the_root():
     'Every value is divided by the root of the width.'
 {values}
 ### END HIDDEN TESTS
-check.score()
-"""
-REST = '"schema_version": 3, "task": false, "solution": '
+check.score()"""
 VALUES = """\
     width = random.randint({least}, {most})
     for value, result in zip([1.0, -3.0], scale([1.0, -3.0], width)):
@@ -82,19 +173,19 @@ WRONG = {
 
 def make_course(folder: Path, values: str = GOOD, header: str = "") -> Course:
     """A course with one small exercise."""
-    source = folder / "source" / TINY / "tiny.py"
-    source.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "nbgrader_config.py", folder)
-    rest, rest_of_solution = f"{REST}false", f"{REST}true"
-    source.write_text(
-        SOURCE.format(header=header, rest=rest, rest_of_solution=rest_of_solution, values=values)
+    course = write_chapter(
+        folder,
+        cell("setup", SETUP),
+        cell("scale", SCALE, solution=True),
+        cell("test_scale", TESTS.format(values=values), points=2),
+        header=header,
     )
     for name, body in RIGHT.items():
         write_answer(folder, name, f"# Right: it is\ndef scale(values, width):\n{body}\n")
     for name, (fails, body) in WRONG.items():
         first = f"# Wrong: it is\n# Fails: {fails}\n"
         write_answer(folder, name, f"{first}def scale(values, width):\n{body}\n")
-    return Course(folder)
+    return course
 
 
 def write_answer(folder: Path, name: str, text: str) -> Path:

@@ -11,17 +11,14 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from sample_class import as_bytes, fill
+from sample_class import fill
+from tiny import TINY, cell, check, demo, exercise, function, graded, release, write_chapter
 
 from autograder.checks import MAX_PRINTED, CheckResult, Outcome
-from autograder.course.build import make_solved
-from autograder.course.source import Course, grade_id
-from autograder.engine.grade import Graded, JudgeError, Limits, grade
-from autograder.engine.submission import Submission
+from autograder.course.source import grade_id
+from autograder.engine.grade import Graded, JudgeError
 from autograder.sandbox.confine import Resources
 
-LOCKED = '"locked": true, "schema_version": 3, "solution": false, "task": false'
-OPEN = '"grade": false, "locked": false, "schema_version": 3, "solution": true, "task": false'
 SETUP = """\
 import dataclasses
 import time
@@ -49,53 +46,27 @@ SIZES = [3, 4]
 """
 
 
-def exercise(name: str, solution: str, tests: str, points: int) -> str:
-    """An exercise's cell and its test cell, as an author writes them."""
-    indented = "\n".join(f"    {line}" for line in solution.splitlines())
-    return (
-        f"# %% [markdown]\n# ## Exercise {name}\n\n"
-        f'# %% nbgrader={{"grade_id": "{name}", {OPEN}}}\n'
-        f"def {name}(*args):\n    ### BEGIN SOLUTION\n{indented}\n    ### END SOLUTION\n\n\n"
-        f'# %% nbgrader={{"grade": true, "grade_id": "test_{name}", "points": {points}, {LOCKED}}}'
-        f"\ncheck = Checks(points={points})\n\n\n{tests}\n\ncheck.score()\n\n"
-    )
-
-
-def check(name: str, body: str) -> str:
-    """A check worth a point."""
-    indented = "\n".join(f"    {line}" for line in body.splitlines())
-    return f'@check(points=1, hint="Think.")\ndef {name}():\n    """{name}."""\n{indented}\n\n\n'
-
-
 Try = Callable[..., dict[str, CheckResult]]
 
 
 class Tiny:
     """A course of one chapter in a folder of its own."""
 
-    def __init__(self, root: Path, *exercises: str, demo: str = "pass"):
-        folder = root / "source" / "ch01_tiny"
-        folder.mkdir(parents=True)
-        (root / "nbgrader_config.py").touch()
-        (folder / "tiny.py").write_text(
-            "# %% [markdown]\n# # Tiny\n\n"
-            f'# %% nbgrader={{"grade": false, "grade_id": "setup", {LOCKED}}}\n{SETUP}\n'
-            f'# %% tags=["demo"]\n{demo}\n\n' + "".join(exercises)
-        )
-        self.assignment = Course(root).assignment("ch01_tiny")
+    def __init__(self, root: Path, *exercises: str, demonstration: str = "pass"):
+        cells = cell("setup", SETUP), demo(demonstration), *exercises
+        self.assignment = write_chapter(root, *cells).assignment(TINY)
 
     def submission(self, **answers: str) -> NotebookNode:
         """What students get, with these answers."""
-        notebook = nbformat.from_dict(self.assignment.assigned)
-        visible = {cell.id: cell.source for cell in make_solved(self.assignment).cells}
-        for cell in notebook.cells:
-            if (grade_id(cell) or "").startswith("test_"):
-                cell.source = visible[cell.id]
-        return fill(answers, notebook)
+        return fill(answers, release(self.assignment))
 
     def grade(self, submitted: NotebookNode, **limits: Any) -> Graded:
-        data = Submission("student", as_bytes(submitted))
-        return grade(self.assignment, data, Limits(**limits))
+        return graded(self.assignment, submitted, **limits)
+
+
+def returns(value: str, tests: str, points: int, name: str = "f") -> str:
+    """An exercise whose solution only returns that."""
+    return exercise(name, function(name, f"return {value}"), tests, points)
 
 
 @pytest.fixture
@@ -104,7 +75,7 @@ def attempt(tmp_path: Path) -> Try:
 
     def run(student: str, *, limits: dict[str, Any] | None = None, **bodies: str) -> dict:
         tests = "".join(check(name, body) for name, body in bodies.items())
-        tiny = Tiny(tmp_path, exercise("f", "return args", tests, len(bodies)))
+        tiny = Tiny(tmp_path, returns("args", tests, len(bodies)))
         report = tiny.grade(tiny.submission(f=student), **(limits or {})).report
         (only,) = report.exercises
         assert only.score == sum(result.points for result in only.checks)
@@ -279,15 +250,14 @@ def f(kind):
 
 def test_a_stub_a_missing_name_and_a_broken_cell(attempt: Try, tmp_path: Path) -> None:
     tests = check("call", "assert f(1)") + check("probed", "assert probe(lambda: f(1))")
-    tiny = Tiny(tmp_path, exercise("f", "return args", tests, 2))
-    release = tiny.submission()
+    tiny = Tiny(tmp_path, returns("args", tests, 2))
     for source, outcome, message in (
         (None, Outcome.NOT_ATTEMPTED, ""),
         ("g = 1", Outcome.ERROR, "name 'f' is not defined. Did the exercise's cell run"),
         ("def f(x)\n    pass", Outcome.ERROR, "name 'f' is not defined. Did the exercise's cell"),
         ("1 / 0\ndef f(x): pass", Outcome.ERROR, "name 'f' is not defined"),
     ):
-        submitted = nbformat.from_dict(release) if source is None else tiny.submission(f=source)
+        submitted = tiny.submission(**({} if source is None else {"f": source}))
         for result in tiny.grade(submitted).report.exercises[0].checks:
             assert (result.name, result.outcome) == (result.name, outcome)
             assert result.message.startswith(message)
@@ -439,8 +409,8 @@ def test_a_check_cannot_catch_a_lost_call(attempt: Try) -> None:
 
 def test_what_cells_left_behind_is_there_after_a_replay(tmp_path: Path) -> None:
     """Exercises build on each other's names; a kernel that replaces a dead one has them all."""
-    first = exercise("f", "return 1", check("dies", "f('exit')") + check("ok", "assert f()"), 2)
-    second = exercise("g", "return f()", check("builds_on_f", "assert g() == 7"), 1)
+    first = returns("1", check("dies", "f('exit')") + check("ok", "assert f()"), 2)
+    second = returns("f()", check("builds_on_f", "assert g() == 7"), 1, "g")
     tiny = Tiny(tmp_path, first, second)
     report = tiny.grade(tiny.submission(f=BAD, g="def g():\n    return f()")).report
     assert [exercise.score for exercise in report.exercises] == [1, 1]
@@ -453,14 +423,14 @@ def test_what_cells_left_behind_is_there_after_a_replay(tmp_path: Path) -> None:
         "for _ in range(8):\n"
         "        if os.fork() == 0:\n"
         "            kept = [b'x' * 2**26 for _ in range(4)]\n"
-        "            time.sleep(60)\n"
-        "    time.sleep(60)",
+        "            signal.pause()\n"
+        "    signal.pause()",
     ],
     ids=["one process", "many processes"],
 )
 def test_a_memory_hog_is_out_of_memory(hog: str, attempt: Try) -> None:
     results = attempt(
-        f"import os, time\ndef g():\n    {hog}\n\ndef f(x):\n    return g() if x else 7\n",
+        f"import os, signal\ndef g():\n    {hog}\n\ndef f(x):\n    return g() if x else 7\n",
         limits={"check_seconds": 30, "resources": Resources(memory_bytes=2**30)},
         hog="f(1)",
         after="assert f(0) == 7",
@@ -469,12 +439,18 @@ def test_a_memory_hog_is_out_of_memory(hog: str, attempt: Try) -> None:
 
 
 def test_memory_that_processes_share_counts_once(attempt: Try) -> None:
+    """Process 1 watches over the memory: it looks at least every sixth time that it wakes up."""
     results = attempt(
         "import os, time\n"
+        "def rounds():\n"
+        "    with open('/proc/1/status') as status:\n"
+        "        return int(status.read().split('voluntary_ctxt_switches:')[1].split()[0])\n"
         "def f(x):\n"
         "    kept = b'x' * 2**28\n"
         "    children = [os.fork() for _ in range(2)]  # four processes\n"
-        "    time.sleep(3)\n"
+        "    begin = rounds()\n"
+        "    while rounds() < begin + 10:\n"
+        "        time.sleep(0.01)\n"
         "    if 0 in children:\n"
         "        os._exit(0)\n"
         "    return 7\n",
@@ -521,7 +497,7 @@ def test_the_seed_reaches_the_students_process(tmp_path: Path) -> None:
         "def f(*_):\n    return [random.random(), np.random.rand(), torch.rand(1).item()]\n"
     )
     tests = check("draws", "print(f())") + check("again", "print(f(), f(1) != f(1))")
-    tiny = Tiny(tmp_path, exercise("f", "return args", tests, 2))
+    tiny = Tiny(tmp_path, returns("args", tests, 2))
 
     def drawn(seed: int) -> list[str]:
         report = tiny.grade(tiny.submission(f=student), seed=seed).report
@@ -568,7 +544,7 @@ def hidden_probe():
 
 
 def test_the_graded_notebook_shows_results_and_no_hidden_source(tmp_path: Path) -> None:
-    tiny = Tiny(tmp_path, exercise("f", "return 81.625", HIDDEN, 4))
+    tiny = Tiny(tmp_path, returns("81.625", HIDDEN, 4))
     done = tiny.grade(tiny.submission(f="def f(x):\n    return x"))
     assert done.report.score == 1
     text = json.dumps(done.notebook)
@@ -589,14 +565,14 @@ def test_the_graded_notebook_shows_results_and_no_hidden_source(tmp_path: Path) 
 
 def test_demonstrations_run_nowhere(tmp_path: Path) -> None:
     tests = check("demo_is_unknown", "assert f() == 'clean'\nassert 'demo' not in globals()")
-    tiny = Tiny(tmp_path, exercise("f", "return 'clean'", tests, 1), demo="demo = 1\n1 / 0")
+    tiny = Tiny(tmp_path, returns("'clean'", tests, 1), demonstration="demo = 1\n1 / 0")
     answer = "def f():\n    return 'dirty' if 'demo' in globals() else 'clean'"
     assert tiny.grade(tiny.submission(f=answer)).report.score == 1
 
 
 def test_one_exercises_test_names_do_not_disturb_the_next(tmp_path: Path) -> None:
-    first = exercise("f", "return 1", "g = 5\n" + check("one", "assert f() == 1"), 1)
-    second = exercise("g", "return 2", check("two", "assert g() == 2"), 1)
+    first = returns("1", "g = 5\n" + check("one", "assert f() == 1"), 1)
+    second = returns("2", check("two", "assert g() == 2"), 1, "g")
     tiny = Tiny(tmp_path, first, second)
     answers = {"f": "def f():\n    return 1", "g": "def g():\n    return 2"}
     assert tiny.grade(tiny.submission(**answers)).report.score == 2
@@ -607,18 +583,16 @@ def test_what_a_test_cell_defines_is_no_set_up(tmp_path: Path) -> None:
     first = check("uses_it", "assert probe(lambda: helper() + f()) == 11").replace(
         "@check", "def helper():\n    return 10\n\n\n@check", 1
     )
-    later = f'# %% nbgrader={{"grade": false, "grade_id": "setup_later", {LOCKED}}}\nMORE = 1\n\n'
+    later = cell("setup_later", "MORE = 1")
     second = check("uses_it_too", "assert probe(lambda: helper() + g()) == 12")
-    tiny = Tiny(
-        tmp_path, exercise("f", "return 1", first, 1), later, exercise("g", "return 2", second, 1)
-    )
+    tiny = Tiny(tmp_path, returns("1", first, 1), later, returns("2", second, 1, "g"))
     answers = {"f": "def f(*args):\n    return 1", "g": "def g(*args):\n    return 2"}
     report = tiny.grade(tiny.submission(**answers)).report
     assert report.score == 2
 
 
 def test_an_authors_mistake_is_the_graders_fault_and_never_a_mark(tmp_path: Path) -> None:
-    tiny = Tiny(tmp_path, exercise("f", "return 1", "1 / 0\n" + check("one", "assert f()"), 1))
+    tiny = Tiny(tmp_path, returns("1", "1 / 0\n" + check("one", "assert f()"), 1))
     with pytest.raises(JudgeError, match=r"test_f stopped:(.|\n)*ZeroDivisionError"):
         tiny.grade(tiny.submission(f="def f():\n    return 1"))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import psutil
 import pytest
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
-from sample_class import ROOT, fill, release
+from sample_class import ROOT
 from typer.testing import CliRunner
 
 from autograder import cli
@@ -43,11 +46,11 @@ Cell = Callable[..., str]
 
 
 @pytest.fixture
-def said(graded: Callable[..., Graded]) -> Cell:
+def said(graded: Callable[..., Graded], filled: Callable[..., NotebookNode]) -> Cell:
     """What a cell that a student has added prints when the submission is graded."""
 
     def run(code: str, **limits: object) -> str:
-        notebook = release()
+        notebook = filled({})
         notebook.cells.append(new_code_cell(code))
         outputs = graded(notebook, **limits).notebook.cells[-1].outputs
         return "".join(o.get("text", "") or f"{o.get('ename')}: {o.get('evalue')}" for o in outputs)
@@ -370,21 +373,47 @@ def test_submissions_do_not_see_each_others_files_or_processes(said: Cell) -> No
     assert processes.count("PosixPath") <= 3
 
 
-def test_running_submissions_do_not_see_each_other(graded: Callable[..., Graded]) -> None:
+READY = "is-ready"  # what a submission's process calls itself when it has done its part
+GO_ON = f"""
+import ctypes, os, signal
+told, tell = os.pipe()
+os.set_blocking(tell, False)
+signal.set_wakeup_fd(tell)
+signal.signal(signal.SIGUSR1, lambda *_: None)
+ctypes.CDLL(None).prctl(15, {READY.encode()!r})  # PR_SET_NAME
+os.read(told, 1)
+"""
+
+
+def at_once(said: Cell, *cells: str) -> list[str]:
+    """What these cells print, each in a submission of its own; none goes past GO_ON alone."""
+    with ThreadPoolExecutor(len(cells)) as pool:
+        printed = [pool.submit(said, cell, cell_seconds=120) for cell in cells]
+        while len(ready := list(processes_called(READY))) < len(cells):
+            early, _ = wait(printed, 0.05, FIRST_COMPLETED)
+            assert not early, [future.result() for future in early]
+        for process in ready:
+            process.send_signal(signal.SIGUSR1)
+        return [future.result() for future in printed]
+
+
+def processes_called(name: str) -> Iterator[psutil.Process]:
+    """Those of this process's descendants, in any namespace."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.name() == name:
+                yield process
+
+
+def test_running_submissions_do_not_see_each_other(said: Cell) -> None:
     """Both run at once; each looks while the other's file and process are there."""
     code = (
-        "import os, pathlib, time\n"
-        "pathlib.Path('/tmp/here').write_text('42')\n"
-        "time.sleep(5)\n"
+        "import os, pathlib\n"
+        f"pathlib.Path('/tmp/here').write_text('42')\n{GO_ON}\n"
         "print(sorted(p.name for p in pathlib.Path('/tmp').iterdir() if p.name != 'work'))\n"
         "print(sorted(int(p) for p in os.listdir('/proc') if p.isdigit()))\n"
     )
-    notebook = release()
-    notebook.cells.insert(1, new_code_cell(code))
-    with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(graded, [notebook, fill({}, notebook)]))
-    for done in both:
-        (text,) = (o.text for o in done.notebook.cells[1].outputs)
+    for text in at_once(said, code, code):
         names, processes = text.splitlines()
         assert names.startswith("['")
         assert names.count("here") == 1
@@ -415,12 +444,10 @@ def test_two_graders_do_not_share_the_limit_on_processes(
         free = iter(servers)
         monkeypatch.setattr("autograder.engine.grade.fork_server", lambda _: next(free))
         fork_many = (
-            "import os, time\nfor number in range(70):\n    if os.fork() == 0:\n"
-            "        time.sleep(30)\n        os._exit(0)\ntime.sleep(10)\nprint(number + 1)"
+            "import os, signal\nfor number in range(70):\n    if os.fork() == 0:\n"
+            f"        signal.pause()\n        os._exit(0)\n{GO_ON}\nprint(number + 1)"
         )
-        with ThreadPoolExecutor(2) as pool:
-            printed = list(pool.map(said, [fork_many] * 2))
-        assert [text.strip() for text in printed] == ["70", "70"]
+        assert at_once(said, fork_many, fork_many) == ["70\n", "70\n"]
     finally:
         for server in servers:
             server.close()

@@ -1,6 +1,6 @@
 """Configuration of the course that the attacks are aimed at."""
 
-from autograder.course import CODE_STUB, TEXT_STUB
+from autograder.course.source import CODE_STUB, TEXT_STUB
 
 c = get_config()  # noqa: F821  (nbgrader defines it)
 c.CourseDirectory.course_id = "attacks"
