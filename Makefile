@@ -16,8 +16,9 @@ test: setup  ## every test, the audit of what has changed and of an eighth of th
 	$(BIN)/autograder audit --published docs/validity --seeds 1 --sample 10
 	$(BIN)/python -m pytest --nbval --nbval-current-env --dist loadscope -n $(JOBS) notebooks
 
-lab: setup  ## JupyterLab with the chapters as students get them
-	$(BIN)/jupyter lab --notebook-dir release
+lab: setup  ## JupyterLab with copies of the chapters of your own, in work/
+	@$(BIN)/python -m autograder.course.work
+	$(BIN)/jupyter lab --notebook-dir work
 
 build: setup  ## release/ and notebooks/ from source/
 	$(BIN)/autograder build

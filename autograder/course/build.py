@@ -29,6 +29,7 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.checks import SEED_VARIABLE
 from autograder.course.cells import Region, grade_id, is_demo, parse_lines
+from autograder.course.guard import refuse_to_erase
 from autograder.course.source import NOTEBOOK_METADATA, Assignment, Course, CourseError
 
 EXECUTION_SECONDS = 300
@@ -54,7 +55,9 @@ def build(course: Course, name: str, log: Callable[[str], None]) -> None:
     """Writes the chapter's source notebook, release and solved notebook."""
     assignment = course.assignment(name)
     release = make_release(course, assignment, _database(course.root))
-    write_whole(_release_path(course, assignment), release)
+    path = release_path(course, assignment)
+    refuse_to_erase(course.root, path, release)
+    write_whole(path, release)
     log(f"{name}: release/{name}/{assignment.notebook_name}.ipynb")
     solved = solved_path(course, assignment)
     if solved.exists() and _is_current(nbformat.read(solved, as_version=4), assignment):
@@ -69,7 +72,7 @@ def orphans(course: Course) -> list[str]:
     made = set()
     for name in course.chapters:
         assignment = course.assignment(name)
-        made |= {_release_path(course, assignment), solved_path(course, assignment)}
+        made |= {release_path(course, assignment), solved_path(course, assignment)}
     found = [p for folder in ("release", "notebooks") for p in course.root.glob(f"{folder}/**/*")]
     return [
         f"{path.relative_to(course.root)} belongs to no chapter"
@@ -84,7 +87,7 @@ def check(course: Course, name: str) -> list[str]:
     stale = []
     with tempfile.TemporaryDirectory() as scratch:
         release = make_release(course, assignment, _database(Path(scratch)))
-    path = _release_path(course, assignment)
+    path = release_path(course, assignment)
     if not path.exists() or path.read_text(encoding="utf-8") != release:
         stale.append(f"release/{name}/{path.name} is not what source/ says")
     solved = solved_path(course, assignment)
@@ -99,7 +102,8 @@ def solved_path(course: Course, assignment: Assignment) -> Path:
     return course.root / "notebooks" / f"{number}_{assignment.notebook_name}.ipynb"
 
 
-def _release_path(course: Course, assignment: Assignment) -> Path:
+def release_path(course: Course, assignment: Assignment) -> Path:
+    """release/chNN_name/name.ipynb."""
     return course.root / "release" / assignment.name / f"{assignment.notebook_name}.ipynb"
 
 

@@ -6,6 +6,7 @@ read the same lines as nbgrader does: it takes every line for a marker that hold
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -92,6 +93,11 @@ def grade_id(cell: NotebookNode) -> str | None:
     """The cell's nbgrader id, if it has one."""
     found = nbgrader_metadata(cell).get("grade_id")
     return found if isinstance(found, str) else None
+
+
+def identifier(cell: NotebookNode) -> str:
+    """The id of a cell as written: nbgrader's, or one made of its text."""
+    return grade_id(cell) or f"cell-{hashlib.sha256(cell.source.encode()).hexdigest()[:12]}"
 
 
 def is_demo(cell: NotebookNode) -> bool:

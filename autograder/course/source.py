@@ -25,6 +25,7 @@ from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChe
 from autograder.course.cells import (
     Region,
     grade_id,
+    identifier,
     is_answer,
     is_demo,
     is_test,
@@ -114,8 +115,7 @@ class Assignment:
             raise CourseError(f"{header.parent}: sections begin with `# %%` and end with a newline")
         self._section_of: dict[str, Path] = {}  # by the cell's id
         for cell, path in zip(notebook.cells, sections, strict=True):
-            digest = hashlib.sha256(cell.source.encode()).hexdigest()[:12]
-            cell.id = grade_id(cell) or f"cell-{digest}"
+            cell.id = identifier(cell)
             if cell.id in self._section_of:
                 problem = f"stands in the chapter twice, the second time in {path.name}"
                 raise self._error(cell, problem)
@@ -280,8 +280,8 @@ def _unused(answers: Iterable[NotebookNode], others: Iterable[NotebookNode]) -> 
         needed = {i for i, names in defined.items() if LOOSE in names or used & names.keys()}
         if not needed:
             return set(defined)
-        for identifier in needed:
-            used |= _uses(defined.pop(identifier))
+        for answer in needed:
+            used |= _uses(defined.pop(answer))
 
 
 def _uses(names: dict[str, Code]) -> set[str]:
