@@ -1,8 +1,8 @@
 """Turns source/ into what people open: release/ for students, notebooks/ to read.
 
 The release is made by nbgrader itself, so that its gradebook knows the assignment. The same
-source gives the same bytes. A solved notebook remembers the source that it was made from and is
-executed again only when that has changed.
+source gives the same bytes. A solved notebook remembers the source that it was made from. When that
+has changed, it is made again, and executed again only if its code has changed.
 """
 
 from __future__ import annotations
@@ -59,12 +59,16 @@ def build(course: Course, name: str, log: Callable[[str], None]) -> None:
     refuse_to_erase(course.root, path, release)
     write_whole(path, release)
     log(f"{name}: release/{name}/{assignment.notebook_name}.ipynb")
-    solved = solved_path(course, assignment)
-    if solved.exists() and _is_current(nbformat.read(solved, as_version=4), assignment):
+    solved, fresh = solved_path(course, assignment), make_solved(assignment)
+    earlier = nbformat.read(solved, as_version=4) if solved.exists() else None
+    if earlier is not None and _is_current(earlier, fresh):
         log(f"{name}: notebooks/{solved.name} is current")
-        return
-    log(f"{name}: executing notebooks/{solved.name} …")
-    write_whole(solved, to_json(execute(make_solved(assignment), course.root)))
+    elif earlier is not None and _take_outputs(fresh, earlier):
+        log(f"{name}: notebooks/{solved.name} has new text; its code has not changed")
+        write_whole(solved, to_json(fresh))
+    else:
+        log(f"{name}: executing notebooks/{solved.name} …")
+        write_whole(solved, to_json(execute(fresh, course.root)))
 
 
 def orphans(course: Course) -> list[str]:
@@ -90,8 +94,8 @@ def check(course: Course, name: str) -> list[str]:
     path = release_path(course, assignment)
     if not path.exists() or path.read_text(encoding="utf-8") != release:
         stale.append(f"release/{name}/{path.name} is not what source/ says")
-    solved = solved_path(course, assignment)
-    if not solved.exists() or not _is_current(nbformat.read(solved, as_version=4), assignment):
+    solved, fresh = solved_path(course, assignment), make_solved(assignment)
+    if not solved.exists() or not _is_current(nbformat.read(solved, as_version=4), fresh):
         stale.append(f"notebooks/{solved.name} is not what source/ says")
     return stale
 
@@ -186,17 +190,33 @@ def _digest(assignment: Assignment) -> str:
     return hashlib.sha256(assignment.text.encode()).hexdigest()
 
 
-def _is_current(solved: NotebookNode, assignment: Assignment) -> bool:
-    """Whether the solved notebook has this source's cells and has been executed without error."""
-    fresh = make_solved(assignment)
+def _is_current(solved: NotebookNode, fresh: NotebookNode) -> bool:
+    """Whether the solved notebook has the source's cells and has been executed without error."""
     same = solved.metadata.get("autograder") == fresh.metadata["autograder"] and [
         (cell.id, cell.source) for cell in solved.cells
     ] == [(cell.id, cell.source) for cell in fresh.cells]
-    return same and all(
-        cell.execution_count and not any(o.output_type == "error" for o in cell.outputs)
-        for cell in solved.cells
-        if cell.cell_type == "code"
-    )
+    return same and all(map(_has_run, _code_cells(solved)))
+
+
+def _take_outputs(fresh: NotebookNode, earlier: NotebookNode) -> bool:
+    """Gives the new notebook the outputs of an earlier one; False if its code was not the same."""
+    new, old = _code_cells(fresh), _code_cells(earlier)
+    if [cell.source for cell in new] != [cell.source for cell in old] or not all(
+        map(_has_run, old)
+    ):
+        return False
+    for cell, known in zip(new, old, strict=True):
+        cell.outputs, cell.execution_count = known.outputs, known.execution_count
+    return True
+
+
+def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _has_run(cell: NotebookNode) -> bool:
+    errors = any(output.output_type == "error" for output in cell.outputs)
+    return bool(cell.execution_count) and not errors
 
 
 def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:

@@ -59,6 +59,27 @@ def test_an_edit_makes_both_files_stale(course: Course, tmp_path: Path) -> None:
     assert len(build.check(spoiled, CHAPTER)) == 2
 
 
+def test_an_edited_sentence_executes_nothing(
+    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled = copy_of(course, tmp_path)
+    path = build.solved_path(spoiled, spoiled.assignment(CHAPTER))
+    before = path.read_text()
+    executed = []
+    monkeypatch.setattr(build, "make_release", lambda *_: "")
+    monkeypatch.setattr(build, "execute", lambda notebook, _: executed.append(1) or notebook)
+    edit(spoiled, "There is no threshold.", "There is none.")
+    build.build(spoiled, CHAPTER, log=lambda _: None)
+    assert "There is none." in path.read_text()
+    edit(spoiled, "There is none.", "There is no threshold.")
+    build.build(spoiled, CHAPTER, log=lambda _: None)
+    assert path.read_text() == before
+    assert executed == []
+    edit(spoiled, "* (2 + 2 + 4 + 4 + 4)", "* 16")
+    build.build(spoiled, CHAPTER, log=lambda _: None)
+    assert executed == [1]
+
+
 def test_an_edited_solution_makes_only_the_solved_notebook_stale(
     course: Course, tmp_path: Path
 ) -> None:
