@@ -8,10 +8,10 @@ from autograder.course.source import CODE_STUB, TEXT_STUB
 c = get_config()  # noqa: F821  (nbgrader defines it)
 c.CourseDirectory.course_id = "large-models"
 # source/ holds the chapters with all solutions. nbgrader copies to students what lies beside a
-# notebook there, unless it is to ignore the folder; it takes these patterns' paths literally.
+# notebook there, unless it is to ignore the folder, whose path it writes with the dot.
 roots = {Path(__file__).parent.absolute(), Path(__file__).parent.resolve()}
 c.CourseDirectory.ignore = [
-    *(f"{glob.escape(str(root))}/source/*" for root in sorted(roots)),
+    *(f"{glob.escape(str(root))}/source/./*" for root in sorted(roots)),
     *(".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "*.py"),
 ]
 c.ClearSolutions.code_stub = {"python": CODE_STUB}

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import yaml
 from sample_class import CHAPTER, ROOT, release
+from tiny import TINY, make_course
 
 from autograder.course import build
 from autograder.course.cells import grade_id, nbgrader_metadata
@@ -123,23 +124,19 @@ def test_the_release_holds_nothing_but_the_notebook() -> None:
     assert len(files) == len(CHAPTERS)
 
 
-def test_no_section_reaches_students_through_nbgraders_release(
-    course: Course, tmp_path: Path
-) -> None:
+def test_no_section_reaches_students_through_nbgraders_release(tmp_path: Path) -> None:
     """nbgrader copies what lies beside the notebook in source/: sections, and whatever else."""
-    for name in ("source", "nbgrader_config.py"):
-        path = course.root / name
-        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
-    assignment = course.assignment(CHAPTER)
-    nbformat.write(assignment.source, tmp_path / "source" / CHAPTER / "concepts.ipynb")
+    assignment = make_course(tmp_path).assignment(TINY)
+    folder = tmp_path / "source" / TINY
+    nbformat.write(assignment.source, folder / "tiny.ipynb")
     for odd in ("figure.png", "answers.toml", ".hidden", "notes", "old/solutions.py", "old/a/b.c"):
-        path = tmp_path / "source" / CHAPTER / odd
+        path = folder / odd
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("secret")
-    command = ["nbgrader", "generate_assignment", CHAPTER, "--course-dir", str(tmp_path)]
+    command = ["nbgrader", "generate_assignment", TINY, "--course-dir", str(tmp_path)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     released = [path.name for path in (tmp_path / "release").rglob("*") if path.is_file()]
-    assert released == ["concepts.ipynb"]
+    assert released == ["tiny.ipynb"]
 
 
 def test_sections_are_joined_in_order_and_named_in_errors(course: Course, tmp_path: Path) -> None:
