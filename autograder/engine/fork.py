@@ -105,7 +105,13 @@ class ForkServer:
             self._shared.remove()
 
     def new_folder(self) -> Path:
-        """A folder for one process, where both sides can make sockets."""
+        """A folder for one process, where both sides can make sockets.
+
+        Raises:
+            ConnectionError: if the server was closed, and its folder with it.
+        """
+        if self._closed:
+            raise ConnectionError("the fork server was closed")
         return Path(tempfile.mkdtemp(prefix="k", dir=self.folder))
 
     def fork(  # noqa: PLR0913  (what a process needs)

@@ -367,9 +367,10 @@ def f(kind="good"):
     ],
 )
 def test_a_bad_call_costs_its_check_only(kind: str, outcome: set[Outcome], attempt: Try) -> None:
+    stopped = outcome == {Outcome.TIMED_OUT}  # what is not has time, on a busy machine, too
     results = attempt(
         BAD,
-        limits={"check_seconds": 4},
+        limits={"check_seconds": 4 if stopped else 60},
         before="assert f() == 7",
         bad=f"assert f({kind!r}) == 7",
         after="assert f() == 7",

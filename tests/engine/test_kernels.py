@@ -272,7 +272,9 @@ def test_a_server_that_nobody_asked_starts_nothing_and_one_that_was_closed_stays
     server.close()
     server.close()
     with pytest.raises(ConnectionError, match="was closed"):
-        fork(server, folder=Path("/var/tmp"))
+        server.new_folder()
+    with pytest.raises(ConnectionError, match="was closed"):
+        server.fork("judge", env={}, folder=Path("/var/tmp"))
     assert server.process is None
     assert not server.folder.exists()
 
