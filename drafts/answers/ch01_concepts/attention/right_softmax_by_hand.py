@@ -1,0 +1,44 @@
+# Right: a softmax written out: largest allowed score, exponentials, and a sum that is never zero
+def attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    d_k = query.shape[-1]
+    scores = (query / math.sqrt(d_k)) @ key.transpose(-1, -2)
+    allowed = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand(scores.shape)
+    scores = torch.where(allowed, scores, -math.inf)
+    largest = scores.detach().max(dim=-1, keepdim=True).values
+    largest = torch.where(torch.isfinite(largest), largest, 0.0)
+    exponentials = torch.exp(scores - largest)
+    total = exponentials.sum(dim=-1, keepdim=True)
+    weights = exponentials / torch.where(total == 0, 1.0, total)
+    return torch.matmul(weights, value), weights
+
+
+class MultiHeadAttention(nn.Module):
+    def __init__(self, d_model: int, n_heads: int, bias: bool = True):
+        super().__init__()
+        self.n_heads = n_heads
+        self.q_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.k_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.v_proj = nn.Linear(d_model, d_model, bias=bias)
+        self.out_proj = nn.Linear(d_model, d_model, bias=bias)
+
+    def split_heads(self, x: torch.Tensor) -> torch.Tensor:
+        b, t, d = x.shape
+        return x.reshape(b, t, self.n_heads, d // self.n_heads).permute(0, 2, 1, 3)
+
+    def merge_heads(self, x: torch.Tensor) -> torch.Tensor:
+        b, h, t, w = x.shape
+        return x.permute(0, 2, 1, 3).reshape(b, t, h * w)
+
+    def forward(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        q = self.split_heads(self.q_proj(query))
+        k = self.split_heads(self.k_proj(key))
+        v = self.split_heads(self.v_proj(value))
+        if mask is not None and mask.dim() == 3:
+            mask = mask.unsqueeze(1)
+        output, weights = attention(q, k, v, mask)
+        output = self.merge_heads(output)
+        return self.out_proj(output), weights

@@ -1,0 +1,38 @@
+# Wrong: both gradients are computed before any update
+# Fails: generator_takes_its_step
+def build_generator(size, latent=16, width=32):
+    start, doublings = upsampling_plan(size)
+    model = keras.Sequential([keras.Input((latent,))])
+    model.add(keras.layers.Dense(start * start * width))
+    model.add(keras.layers.Reshape((start, start, width)))
+    model.add(keras.layers.BatchNormalization())
+    model.add(keras.layers.ReLU())
+    for _ in range(doublings):
+        model.add(keras.layers.Conv2DTranspose(width, 4, strides=2, padding="same"))
+        model.add(keras.layers.BatchNormalization())
+        model.add(keras.layers.ReLU())
+    model.add(keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid"))
+    return model
+
+
+def discriminator_loss(real_logits, fake_logits):
+    return tf.reduce_mean(tf.nn.softplus(-real_logits)) + tf.reduce_mean(tf.nn.softplus(fake_logits))
+
+
+def generator_loss(fake_logits):
+    return tf.reduce_mean(tf.nn.softplus(-fake_logits))
+
+
+def gan_step(generator, discriminator, generator_optimizer, discriminator_optimizer, images, latent):
+    m = images.shape[0]
+    with tf.GradientTape(persistent=True) as tape:
+        fakes = generator(tf.random.normal((m, latent)), training=True)
+        fake_logits = discriminator(fakes, training=True)
+        loss_d = discriminator_loss(discriminator(images, training=True), fake_logits)
+        fake_logits = discriminator(generator(tf.random.normal((m, latent)), training=True), training=True)
+        loss_g = generator_loss(fake_logits)
+    pairs = [(loss_d, discriminator, discriminator_optimizer), (loss_g, generator, generator_optimizer)]
+    gradients = [tape.gradient(loss, network.trainable_variables) for loss, network, _ in pairs]
+    for gradient, (_, network, optimizer) in zip(gradients, pairs):
+        optimizer.apply(gradient, network.trainable_variables)
+    return loss_d, loss_g

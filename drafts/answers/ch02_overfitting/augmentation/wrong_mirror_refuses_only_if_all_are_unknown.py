@@ -1,0 +1,56 @@
+# Wrong: refuses a batch only if none of its images has a label in the mirror
+# Fails: refuses_mirrored_digits
+def shift_images(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    n, height, width = images.shape
+    rows = torch.arange(height) - down[:, None]  # where each row of the result comes from
+    columns = torch.arange(width) - right[:, None]
+    seen = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    moved = images[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved * seen
+
+
+def rotate_images(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
+    n, height, width = images.shape
+    angle = torch.deg2rad(degrees)
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    matrix = torch.stack([cos, -sin * height / width, zero, sin * width / height, cos, zero], dim=1).view(n, 2, 3)
+    grid = F.affine_grid(matrix, (n, 1, height, width), align_corners=False)
+    return F.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
+
+
+def mirror_images(images: torch.Tensor, labels: torch.Tensor, mirror: dict[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    if not set(labels.tolist()) & set(mirror):
+        raise ValueError("an image of this batch has no label in the mirror")
+    return images.flip(-1), torch.tensor([mirror.get(label, label) for label in labels.tolist()])
+
+
+class ImageAugmenter(nn.Module):
+
+    def __init__(self, max_shift: int = 1, max_degrees: float = 10.0, noise: float = 0.05):
+        super().__init__()
+        self.max_shift, self.max_degrees, self.noise = max_shift, max_degrees, noise
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return images
+        n = len(images)
+        degrees = self.max_degrees * (2 * torch.rand(n, dtype=images.dtype) - 1)
+        down, right = torch.randint(-self.max_shift, self.max_shift + 1, (2, n))
+        moved = shift_images(rotate_images(images, degrees), down, right)
+        return moved + self.noise * torch.randn_like(images)
+
+
+def mixup(images: torch.Tensor, labels: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    n = len(images)
+    order = torch.randperm(n)
+    lam = torch.distributions.Beta(alpha, alpha).sample((n,)) if alpha > 0 else torch.ones(n)
+    lam = lam.to(images.dtype)
+    weight = lam.view(n, *[1] * (images.dim() - 1))
+    return weight * images + (1 - weight) * images[order], labels[order], lam
+
+
+def mixup_loss(logits: torch.Tensor, labels: torch.Tensor, partners: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
+    own = F.cross_entropy(logits, labels, reduction="none")
+    other = F.cross_entropy(logits, partners, reduction="none")
+    return (lam * own + (1 - lam) * other).mean()

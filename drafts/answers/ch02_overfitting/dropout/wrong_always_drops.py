@@ -1,0 +1,26 @@
+# Wrong: drops when it is used, too
+# Fails: torch_drops_ones, keras_drops_ones, torch_modes_and_types, keras_modes_and_types
+class TorchDropout(nn.Module):
+    def __init__(self, p=0.5):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        mask = (torch.rand(x.shape, device=x.device) >= self.p).to(x.dtype)
+        if self.p == 1:
+            return x * mask
+        return x * mask / (1 - self.p)
+
+
+class KerasDropout(keras.layers.Layer):
+    def __init__(self, rate=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, inputs, training=False):
+        draws = keras.random.uniform(keras.ops.shape(inputs), seed=self.seed_generator)
+        mask = keras.ops.cast(draws >= self.rate, inputs.dtype)
+        if self.rate == 1:
+            return inputs * mask
+        return inputs * mask / (1 - self.rate)

@@ -1,0 +1,30 @@
+# Wrong: with a rate of 1, the result is zero, the gradient is not
+# Fails: keras_gradient_uses_the_mask
+class TorchDropout(nn.Module):
+    def __init__(self, p=0.5):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        mask = (torch.rand(x.shape, device=x.device) >= self.p).to(x.dtype)
+        if self.p == 1:
+            return x * mask
+        return x * mask / (1 - self.p)
+
+
+class KerasDropout(keras.layers.Layer):
+    def __init__(self, rate=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        draws = keras.random.uniform(keras.ops.shape(inputs), seed=self.seed_generator)
+        mask = keras.ops.cast(draws >= self.rate, inputs.dtype)
+        if self.rate == 1:
+            return inputs - keras.ops.stop_gradient(inputs)
+        return inputs * mask / (1 - self.rate)
