@@ -294,7 +294,7 @@ class Checks:
             "text/html": self.as_html(),
             MIME_TYPE: {
                 "points": self.points,
-                "checks": [asdict(result) for result in self.results],
+                "checks": [_for_programs(result) for result in self.results],
             },
         }
 
@@ -371,6 +371,11 @@ def _explanation(result: CheckResult, with_outcome: bool = True) -> list[str]:
     if result.printed.strip():
         lines.append(f"Printed: {result.printed.strip()}")
     return [part for line in lines for part in line.splitlines()]
+
+
+def _for_programs(result: CheckResult) -> dict[str, Any]:
+    """The result as JSON has it, with a code only where the engine says something."""
+    return {name: value for name, value in asdict(result).items() if value is not None}
 
 
 def _clip(text: str, limit: int = MAX_PRINTED) -> str:

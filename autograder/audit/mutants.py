@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 from autograder.course.cells import Region, parse_lines
+from autograder.course.names import parse
 from autograder.course.source import CourseError
 
 MODULES = {"torch", "F", "nn", "np", "math", "keras", "tf", "random", "dist"}
@@ -98,7 +99,7 @@ def make_mutants(cell: str) -> list[Mutant]:
     found = []
     for operator, source in [*_general(cell), *_of_this_field(solution)]:
         try:
-            meaning = ast.dump(ast.parse(source))
+            meaning = ast.dump(parse(source))
         except (SyntaxError, ValueError):
             continue
         if meaning in seen:
@@ -162,7 +163,7 @@ class _Solution:
         self.cell = cell
         self.lines = cell.splitlines()
         self.bytes = cell.encode()
-        self.tree = ast.parse(cell)
+        self.tree = parse(cell)
         self.meaning = ast.dump(self.tree)
 
     @cached_property

@@ -7,10 +7,25 @@ make no difference where they have no part in what happens.
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 LOOSE = ""  # stands for all statements that do not define a name
+_PARSING = threading.Lock()
+
+
+def parse(source: str) -> ast.Module:
+    """Python's syntax tree of a text, in one thread at a time.
+
+    Python 3.11 counts the depth of a tree that it makes for all threads together, and raises a
+    SystemError if another one has made trees meanwhile (python/cpython#106905).
+
+    Raises:
+        SyntaxError: if it is not Python.
+    """
+    with _PARSING:
+        return ast.parse(source)
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ def definitions(source: str) -> dict[str, Code]:
         SyntaxError: if the cell is not Python.
     """
     found: dict[str, Code] = {}
-    for statement in ast.parse(source).body:
+    for statement in parse(source).body:
         for node in ast.walk(statement):  # what has no part in what happens
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
                 node.body = node.body[1:]

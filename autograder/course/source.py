@@ -33,7 +33,7 @@ from autograder.course.cells import (
     nbgrader_metadata,
     parse_lines,
 )
-from autograder.course.names import LOOSE, Code, definitions
+from autograder.course.names import LOOSE, Code, definitions, parse
 
 CODE_STUB = "raise NotImplementedError"
 DEFAULTS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600, "float64": []}
@@ -262,7 +262,7 @@ class Assignment:
 def _syntax(source: str) -> str:
     """The same for the same code, whatever its comments and layout."""
     try:
-        return ast.dump(ast.parse(source))
+        return ast.dump(parse(source))
     except SyntaxError:  # a magic command, say
         return source
 
@@ -298,7 +298,7 @@ def parse_checks(source: str) -> list[CheckSpec]:
     """The checks that a test cell defines, read without running it."""
     lines = parse_lines(source)
     found = []
-    for node in ast.parse(source).body:
+    for node in parse(source).body:
         if not isinstance(node, ast.FunctionDef):
             continue
         for call in node.decorator_list:

@@ -20,6 +20,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.course.cells import grade_id, is_answer, is_demo, is_test
+from autograder.course.names import parse
 from autograder.course.source import Assignment
 from autograder.engine.fork import ForkServer
 from autograder.engine.judge_link import Clock, JudgedCell, Judging
@@ -108,7 +109,7 @@ def _student_names(assignment: Assignment) -> list[str]:
     names = set()
     for cell in assignment.source.cells:
         if cell.cell_type == "code" and is_answer(cell):
-            for node in ast.parse(cell.source).body:
+            for node in parse(cell.source).body:
                 if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                     names.add(node.name)
                 elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
