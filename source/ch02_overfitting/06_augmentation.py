@@ -624,7 +624,7 @@ plt.show()
 # mirrored *and the labels kept*, and with any rotation up to 180°. They are then tested on other digits: unchanged, and changed in
 # four ways. One run each, so differences of two hundredths mean nothing.
 
-# %% tags=["demo", "raises-exception"]
+# %% tags=["demo", "nbval-ignore-output", "raises-exception"]
 x_few, y_few, x_rest, y_rest = every_image[:200], every_label[:200], every_image[797:], every_label[797:]
 
 

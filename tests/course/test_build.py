@@ -246,6 +246,15 @@ def test_the_solved_notebook_holds_no_hidden_test(chapter: str, course: Course) 
     assert not any(nbgrader_metadata(cell) for cell in solved.cells)
 
 
+def test_the_solved_notebook_keeps_the_tags_that_nbval_reads(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    section = tmp_path / "source" / TINY / "tiny.py"
+    tags = '["demo", "nbval-ignore-output", "raises-exception"]'
+    section.write_text(f"{section.read_text()}\n# %% tags={tags}\nprint(1)\n")
+    *_, cell = build.make_solved(course.assignment(TINY)).cells
+    assert cell.metadata == {"tags": ["demo", "nbval-ignore-output"]}
+
+
 def test_environment_yml_lists_nothing_twice() -> None:
     import tomllib
 
