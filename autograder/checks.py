@@ -32,24 +32,25 @@ This module imports nothing heavy: it is the first thing a chapter imports.
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import html
 import io
 import linecache
 import os
-import pkgutil
 import random
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, field
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, Protocol, TypeVar
 from unittest import mock
 
 from autograder.lesson import quiet
 from autograder.results import CheckResult, Code, Outcome, Remark
+from autograder.without import forbidden  # noqa: F401, for test cells
 from autograder.words import sentence
 
 MIME_TYPE = "application/vnd.autograder.checks+json"
@@ -62,10 +63,6 @@ T = TypeVar("T")
 
 class Failed(AssertionError):
     """Raised by `fail`: its text was written for the student and is always shown."""
-
-
-class Forbidden(RuntimeError):
-    """A function was called that the exercise asks the student to do without."""
 
 
 class StudentError(Exception):
@@ -129,33 +126,6 @@ def probe(function: Callable[..., T], *args: Any) -> T:
     set, and NumPy, torch and TensorFlow arrays. In the learner's own kernel, it is a call.
     """
     return function(*args) if judge is None else judge.call(function, args)
-
-
-@contextmanager
-def forbidden(*names: str) -> Iterator[None]:
-    """Makes the named functions raise `Forbidden` inside the block.
-
-    Names that the notebook has given to the same functions, as in `from math import sqrt as
-    root`, are covered.
-
-    Args:
-        names: dotted paths such as "torch.nn.functional.softmax".
-    """
-    notebook = vars(sys.modules["__main__"])
-    with ExitStack() as stack:
-        for name in names:
-            function, substitute = pkgutil.resolve_name(name), _refusal(name)
-            stack.enter_context(mock.patch(name, substitute))
-            aliases = {key: substitute for key, value in notebook.items() if value is function}
-            stack.enter_context(mock.patch.dict(notebook, aliases))
-        yield
-
-
-def _refusal(name: str) -> Callable[..., None]:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise Forbidden(f"this exercise asks you to do without {name}")
-
-    return refuse
 
 
 @contextmanager
@@ -427,7 +397,7 @@ def _judgement(
         return _explain_students_error(name, str(error), *where)
     if name == "NameError":
         return Outcome.ERROR, Remark.of(Code.NAME_NOT_DEFINED, error=str(error))
-    text = _clip(str(error).strip(), MAX_MESSAGE)
+    text = _clip(str(error).strip(), MAX_MESSAGE) + suspected_of_none(error, own_file)
     if isinstance(error, AssertionError):
         if text or hidden:
             return Outcome.FAILED, "" if hidden else text
@@ -438,6 +408,53 @@ def _judgement(
     if hidden and name not in ("TypeError", "AttributeError"):
         text = ""
     return Outcome.FAILED, Remark.of(Code.NOT_USABLE, type=name, text=text)
+
+
+def suspected_of_none(error: BaseException, test_file: str) -> str:
+    """Which of the student's functions may lack a `return`, if a test met None and complained.
+
+    Args:
+        error: what the test raised.
+        test_file: where the test's code stands; names defined elsewhere in the notebook are the
+            student's.
+
+    Returns:
+        A sentence to add to the error's text, or nothing.
+    """
+    places = [
+        (frame.f_code, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == test_file
+    ]
+    if "NoneType" not in str(error) or not places:
+        return ""
+    students = {
+        name: value
+        for name, value in vars(sys.modules["__main__"]).items()
+        if callable(value) and getattr(value, "__module__", "") == "__main__"
+    }
+    for value in list(students.values()):
+        students |= vars(value) if isinstance(value, type) else {}  # methods
+
+    def used(code: CodeType, line: int | None = None) -> list[str]:
+        found = [
+            i.argval
+            for i in dis.get_instructions(code)
+            if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_METHOD", "LOAD_ATTR")
+            and (line is None or (i.positions and i.positions.lineno == line))
+        ]
+        for inner in code.co_consts if line is None else ():
+            found += used(inner) if isinstance(inner, CodeType) else []
+        return found
+
+    def is_the_tests_own(value: object) -> bool:
+        return getattr(getattr(value, "__code__", None), "co_filename", "") == test_file
+
+    students = {name: value for name, value in students.items() if not is_the_tests_own(value)}
+    for names in (used(*places[-1]), used(places[-1][0]), used(places[0][0])):
+        if suspects := [name for name in dict.fromkeys(names) if name in students]:
+            return f" Something is None. Does {' or '.join(suspects)} `return` its result?"
+    return ""
 
 
 def _explain_students_error(

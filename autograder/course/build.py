@@ -28,7 +28,7 @@ from PIL import Image
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.checks import SEED_VARIABLE
-from autograder.course.cells import Region, grade_id, parse_lines
+from autograder.course.cells import Region, fold, grade_id, parse_lines
 from autograder.course.guard import refuse_to_erase
 from autograder.course.source import NOTEBOOK_METADATA, Assignment, Course, CourseError
 from autograder.files import write_whole
@@ -121,7 +121,10 @@ def make_release(course: Course, assignment: Assignment, db_url: str) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "source", assignment.name)
         source.mkdir(parents=True)
-        nbformat.write(assignment.source, source / f"{assignment.notebook_name}.ipynb")
+        written = nbformat.from_dict(assignment.source)
+        for cell in written.cells:
+            fold(cell)
+        nbformat.write(written, source / f"{assignment.notebook_name}.ipynb")
         loader = PyFileConfigLoader("nbgrader_config.py", path=str(course.root))
         config = Config(loader.load_config())
         config.CourseDirectory.root = scratch
@@ -177,8 +180,10 @@ def make_solved(assignment: Assignment) -> NotebookNode:
         ]
         cell.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip()
         cell.id = grade_id(cell) or cell.id
+        fold(cell)
         tags = [tag for tag in cell.metadata.get("tags", []) if tag in SOLVED_TAGS]
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        shown = {"jupyter": cell.metadata.get("jupyter"), "tags": tags}
+        cell.metadata = nbformat.from_dict({key: value for key, value in shown.items() if value})
     notebook.metadata["autograder"] = {"source_sha256": _digest(assignment)}
     return notebook
 
@@ -190,8 +195,8 @@ def _digest(assignment: Assignment) -> str:
 def _is_current(solved: NotebookNode, fresh: NotebookNode) -> bool:
     """Whether the solved notebook has the source's cells and has been executed without error."""
     same = solved.metadata.get("autograder") == fresh.metadata["autograder"] and [
-        (cell.id, cell.source) for cell in solved.cells
-    ] == [(cell.id, cell.source) for cell in fresh.cells]
+        (cell.id, cell.source, cell.metadata) for cell in solved.cells
+    ] == [(cell.id, cell.source, cell.metadata) for cell in fresh.cells]
     return same and all(map(_has_run, _code_cells(solved)))
 
 

@@ -105,6 +105,16 @@ def is_demo(cell: NotebookNode) -> bool:
     return "demo" in cell.metadata.get("tags", [])
 
 
+def fold(cell: NotebookNode) -> None:
+    """Hides a demonstration's code, which a click shows, unless it is tagged `shown`.
+
+    JupyterLab goes by the metadata, sites made of notebooks by the tag.
+    """
+    if is_demo(cell) and "shown" not in cell.metadata.tags:
+        cell.metadata.setdefault("jupyter", NotebookNode())["source_hidden"] = True
+        cell.metadata.tags = [*cell.metadata.tags, "hide-input"]
+
+
 def is_answer(cell: NotebookNode) -> bool:
     """Whether the cell is the student's to fill in, with code or with text."""
     return bool(nbgrader_metadata(cell).get("solution"))

@@ -182,7 +182,7 @@ def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(
     for name in ("source", "nbgrader_config.py"):
         path = course.root / name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
-    source = tmp_path / "source" / CHAPTER / "03_attention.py"
+    source = tmp_path / "source" / CHAPTER / "02_attention.py"
     text = source.read_text()
     weaker = text.replace(
         "[dict(d_k=8, d_v=8, t_q=6), dict(d_k=16, d_v=5, t_q=3), dict(d_k=2, d_v=9, t_q=9)]",
