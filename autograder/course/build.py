@@ -33,7 +33,7 @@ from autograder.course.guard import refuse_to_erase
 from autograder.course.source import NOTEBOOK_METADATA, Assignment, Course, CourseError
 from autograder.files import write_whole
 
-EXECUTION_SECONDS = 300
+EXECUTION_SECONDS = 900
 # Of a cell's tags, those that a solved notebook keeps. The second is for nbval, where the last
 # digits of what is printed depend on the processor.
 SOLVED_TAGS = ("demo", "nbval-ignore-output")
