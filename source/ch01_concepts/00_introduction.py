@@ -33,6 +33,7 @@ from autograder import lesson
 from autograder.checks import Checks, fail, forbidden, probe
 
 lesson.use_style()
+torch.set_num_threads(1)  # the models here are small; more threads would cost more than they save
 
 # %% tags=["demo", "shown"]
 for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or not to be", 0)]:
