@@ -149,7 +149,7 @@ def show_own_training():
         ax.axhline(8 * size / len(text), color="0.5", ls=":", lw=1.2)
         ax.text(2400, 8 * size / len(text) - 0.04, f"{label}: {8 * size / len(text):.2f}", fontsize=8.5, ha="right", va="top", color="0.35")
     count = sum(parameter.numel() for parameter in own_gpt.parameters())
-    ax.set(xlabel="step", ylabel="validation loss (bits per byte)", ylim=(1.2, 4.2), title=f"Your model: {count:,} parameters, one minute")
+    ax.set(xlabel="step", ylabel="validation loss (bits per byte)", ylim=(1.2, 4.2), title=f"Your model: {count:,} parameters, 2,400 steps")
     plt.show()
 
 

@@ -771,8 +771,8 @@ def learn_to_draw(generator_rate=2e-3, discriminator_rate=8e-3, steps=600, seed=
     bins = np.linspace(0, 3.5, 36)
     for label, images, color in [("real, not seen in training", unseen, "C2"), (f"generated, step {steps}", final, "C0"), ("generated, step 150", snapshots[150], "C1")]:
         axes[1].hist(nearest(images, seen)[0], bins, density=True, histtype="stepfilled", alpha=0.45, color=color, label=label)
-    axes[1].set(title="How far from the nearest real digit?", xlabel="distance in the space of 64 pixels", ylabel="density")
-    axes[1].legend(fontsize=8.5)
+    axes[1].set(title="How far from the nearest real digit?", xlabel="distance in the space of 64 pixels", ylabel="density", ylim=(0, 3))
+    axes[1].legend(fontsize=8.5, loc="upper right")
     plt.show()
     print("mean distances: " + ", ".join(f"step {count} {nearest(images, seen)[0].mean():.2f}" for count, images in snapshots.items()))
 

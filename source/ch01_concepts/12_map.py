@@ -101,7 +101,7 @@ def time_to_train(peak=989e12, utilisation=0.4):
     for limit, name in [(1, "a day"), (30, "a month"), (365, "a year")]:
         ax.axhline(limit, color="0.6", lw=1, ls=":")
         ax.text(1.15, limit * 1.15, name, fontsize=8.5, color="0.35")
-    ax.set(xscale="log", yscale="log", xlabel="number of GPUs", ylabel="days", ylim=(1e-4, 2e6),
+    ax.set(xscale="log", yscale="log", xlabel="number of GPUs", ylabel="days", ylim=(1e-6, 2e6),
            title="Time to train, if adding GPUs cost nothing in utilisation")
     ax.legend(loc="upper right", fontsize=8.5)
     plt.show()
