@@ -23,16 +23,16 @@
 # |---|---|---|---|---|
 # | [2.1](#2.1-Elastic-net) | fit a sparse linear model by proximal steps | PyTorch | ★★☆☆ | 40 min |
 # | [2.2](#2.2-Weight-decay,-and-Adam) | write the optimizer, and say what decays | PyTorch | ★★☆☆ | 40 min |
-# | [2.3](#2.3-Dropout) | write dropout twice, tested by its statistics | PyTorch and Keras 3 on TensorFlow | ★☆☆☆ | 25 min |
+# | [2.3](#2.3-Dropout) | write dropout twice, tested by its statistics | PyTorch, Keras 3 | ★☆☆☆ | 25 min |
 # | [2.4](#2.4-Early-stopping) | stop in time, with the correct weights | Python and PyTorch | ★☆☆☆ | 35 min |
 # | [2.5](#2.5-Cross-validation-that-does-not-leak) | estimate errors without leaks | NumPy and scikit-learn | ★★☆☆ | 45 min |
 # | [2.6](#2.6-Augmentation-and-mixup) | change inputs without changing labels; mix both | PyTorch | ★★☆☆ | 50 min |
 # | [2.7](#2.7-Double-descent) | fit more weights than data | NumPy | ★★☆☆ | 30 min |
-# | [2.8](#2.8-A-trunk-for-several-tasks) | share a trunk between tasks | PyTorch | ★★☆☆ | 40 min, and 10 for an optional part |
+# | [2.8](#2.8-A-trunk-for-several-tasks) | share a trunk between tasks | PyTorch | ★★☆☆ | 40 + 10 min |
 # | [2.9](#2.9-Ensembles:-what-averaging-removes) | average, and measure what that removes | NumPy and scikit-learn | ★★☆☆ | 35 min |
 # | [2.10](#2.10-How-often-may-it-read-the-same-page?) | read, and predict figures | not graded | | 10 min |
-# | [W2.1](#W2.1-Claims-about-overfitting) | correct claims about overfitting, with numbers | in writing | ★★☆☆ | 40 min |
-# | [W2.2](#W2.2-Four-runs) | read four training runs and order the measures | in writing | ★★☆☆ | 30 min |
+# | [W2.1](#W2.1-Claims-about-overfitting) | correct claims, with numbers | in writing | ★★☆☆ | 40 min |
+# | [W2.2](#W2.2-Four-runs) | diagnose four training runs | in writing | ★★☆☆ | 30 min |
 #
 # The times include reading. Chapter 1 explains **how an exercise works**. Nothing is downloaded.
 
@@ -58,7 +58,7 @@ torch.set_num_threads(1)  # the models here are small; more threads would cost m
 # same source is the **generalisation error**; the difference is the **gap**. A model is **overfitted** if a different one has
 # a larger training error and a smaller generalisation error (Mitchell, *Machine Learning*, 1997, section 3.7). A gap alone is no fault.
 #
-# For squared errors there is a classical account. Draw many training sets, fit the same kind of model to each, and look at a new point $x$ with $y = f(x) + \varepsilon$. The noise
+# For squared errors, draw many training sets, fit the same kind of model to each, and look at a new point $x$ with $y = f(x) + \varepsilon$. The noise
 # $\varepsilon$ has mean zero and variance $\sigma^2$, and is independent of the training set. The mean squared error of the predictions $\hat f(x)$ is (Hastie, Tibshirani and
 # Friedman, *The Elements of Statistical Learning*, section 7.3)
 #
@@ -109,7 +109,7 @@ def draw_bias_and_variance(noise=0.3, n_points=20, n_sets=2000):
 draw_bias_and_variance()
 
 # %% [markdown]
-# On the right are averages over $0.05 \le x \le 0.95$. The triangles, measured on new data, lie on the sum. It is smallest at degree 3; beyond, hardly any bias is left, and the variance grows.
+# On the right are averages over $0.05 \le x \le 0.95$. The triangles, measured on new data, lie on the sum. It is smallest at degree 3; beyond, the variance grows.
 #
 # The U-shape is no law: in exercise 2.7 the test error falls *again* once a model has more weights than it needs
 # to fit its data. And every tool below restrains the model in some direction: it helps if the truth is simple in that direction, too.
@@ -118,6 +118,6 @@ draw_bias_and_variance()
 #
 # <details><summary>What you should see</summary>
 #
-# Degree 5: it can bend more, and there is enough data to pay for that. For degrees up to 5, a quarter of the variance is left, since the variance is about $\sigma^2 (\text{degree} + 1) / n$ here.
+# Degree 5: it can bend more, and the data pays for that. For degrees up to 5, a quarter of the variance is left, since the variance is about $\sigma^2 (\text{degree} + 1) / n$ here.
 # At degree 15 less than a twentieth is left: 80 points hold such a polynomial, 20 hardly did.
 # </details>
