@@ -3,15 +3,15 @@
 #
 # While training, set each unit of a layer to zero with
 # probability $p$, at random and anew for every sample and step. When the network is used, leave everything as
-# it is (Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, JMLR 15, 2014).
+# it is (Srivastava et al., JMLR 15, 2014).
 #
 # Does this make a model "depend less on particular training samples"? No sample is left out. What is removed are **units**, and what this prevents is, says the
 # paper's abstract, that they **co-adapt** too much: that one learns to correct the mistakes of
-# another, in a way that fits the training data only.
+# a different one, in a way that fits the training data only.
 #
 # ### Keeping the scale
 #
-# If half of the units vanish, the next layer receives half of the sum that it gets when none do. **Inverted dropout**, as in PyTorch and Keras, scales up what is kept, at once:
+# If half of the units vanish, the next layer receives on average half of its usual sum. **Inverted dropout**, as in PyTorch and Keras, scales up what is kept, at once:
 #
 # $$y_i = \frac{m_i\, x_i}{1 - p}, \qquad m_i = \begin{cases} 0 & \text{with probability } p \\ 1 & \text{with probability } 1 - p \end{cases}
 # \qquad\Rightarrow\qquad \mathbb E[y_i] = x_i, \qquad \mathrm{Var}[y_i] = \frac{p}{1 - p}\, x_i^2 .$$
@@ -55,8 +55,7 @@ draw_dropped_pictures()
 # ### Two frameworks, two ways to know the mode
 #
 # **PyTorch** keeps the mode in the module: `model.train()` and
-# `model.eval()` set `self.training` in every part of the model. Gradients have no say in it:
-# `torch.no_grad()` does not switch dropout off. **Keras** passes the mode with each call,
+# `model.eval()` set `self.training` in every part of the model. `torch.no_grad()` does not switch dropout off. **Keras** passes the mode with each call,
 # `layer(x, training=True)`; a model hands it on to its layers, and `fit` sets it.
 #
 # They differ in their random numbers, too. PyTorch's generator has a state, so each call gives
@@ -76,8 +75,8 @@ draw_dropped_pictures()
 #
 # <details><summary>Hint 1: from uniform numbers to a mask</summary>
 #
-# A number that is uniform between 0 and 1 is below $p$ with probability $p$. Draw one for each element. Draw them in 32 bits:
-# in `bfloat16` there are only 256 of them between 0 and 1, far too few for a small $p$.
+# A number that is uniform between 0 and 1 is below $p$ with probability $p$. Draw one for each element, in 32 bits:
+# in `bfloat16` there are only 256 of them, far too few for a small $p$.
 # </details>
 #
 # <details><summary>Hint 2: p = 1</summary>
@@ -509,7 +508,7 @@ check.score()
 # **Left:** your layer in a network with ten hidden units, and what its 1024 subnetworks
 # say about one digit. **Middle:** averages of the probabilities of $k$ subnetworks of a
 # wider network. **Right:** two networks, trained with
-# and without dropout, from which more and more units are removed at random (with the others scaled up). Which one suffers more?
+# and without dropout, from which more and more units are removed at random (with the others scaled up). **Predict:** which one suffers more?
 
 # %% tags=["demo", "raises-exception"]
 def draw_subnetworks(p=0.5):
@@ -581,7 +580,7 @@ except NotImplementedError:
 # On the left, evaluation mode is the geometric mean, whatever the weights are. In the middle the loss falls as more subnetworks are averaged, as it must on average: $-\log$ is convex.
 # That a handful of them beats evaluation mode is no law. On the right, both
 # networks are about equally good as long as they are whole; the one that never had to do without a unit falls
-# apart sooner: co-adaptation.
+# apart sooner.
 #
 # **Change, predict, run.** Train the wide network with much more dropout, `draw_subnetworks(p=0.9)`. What will happen to the blue curve on the right, at both ends?
 #
