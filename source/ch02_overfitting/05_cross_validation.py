@@ -91,7 +91,7 @@ draw_selection()
 # adapted from Hastie, Tibshirani and Friedman (*The Elements of Statistical Learning*, section 7.10.2). Ambroise and McLachlan (PNAS 99, 2002)
 # found the mistake in published work on gene expression; Kapoor and Narayanan (arXiv:2207.07048) list papers from 17 fields with leaks.
 #
-# The printed line: the procedure learns its own samples and nothing else. Honest cross-validation says so, and makes it no better.
+# The printed line: the procedure learns its own samples and nothing else.
 #
 # ### Which samples make a fold?
 #
@@ -128,7 +128,7 @@ def draw_folds():
 draw_folds()
 
 # %% [markdown]
-# Test samples are coloured. Cut in order, fold 1 tests on the first class alone. Stratified, each fold tests on 6, 3 or 4, and 1 or 2 of the classes. Grouped, no patient is
+# Test samples are coloured. Cut in order, fold 1 tests on the first class alone. Stratified, each fold has its share. Grouped, no patient is
 # torn apart, and the classes fall as they may.
 #
 # Kohavi (IJCAI 1995) recommended ten stratified folds after many experiments. As their training data overlap, the $k$ accuracies are not independent:
@@ -146,13 +146,13 @@ draw_folds()
 # > **Difficulty** ★★☆☆ · **45 minutes** · **11 points** · Python, NumPy and estimators of scikit-learn
 #
 # **Write** two functions that make folds, one that runs a procedure in them, and one that chooses among
-# procedures. All speak of splits as scikit-learn's `cv=` does: a list of pairs `(train, test)` of index arrays.
+# procedures. Splits are what scikit-learn's `cv=` takes: a list of pairs `(train, test)` of index arrays.
 #
 # A procedure is a list of **steps**. Each step is a function without arguments that makes a new, unfitted object; classes will do. For example,
 # `[StandardScaler, lambda: SelectKBest(k=20), GaussianNB]` scales, selects and classifies. Transformers have
 # `fit(x, y)` and `transform(x)`, classifiers `fit(x, y)` and `predict(x)`.
 #
-# Do without `sklearn.model_selection` (the hidden checks refuse its functions). `sklearn.pipeline` is allowed.
+# The hidden checks refuse the functions of `sklearn.model_selection`. `sklearn.pipeline` is allowed.
 #
 # <details><summary>Hint 1: equal shares without bookkeeping</summary>
 #
@@ -796,7 +796,7 @@ except NotImplementedError:
 
 # %% [markdown]
 # The first two leaks let test samples into the training: through the choice of features, and through other
-# images of the same patient. The third one is smaller. No fold has seen anything that it should not, but the best of twelve scores is a maximum. Nested cross-validation measures what choosing yields.
+# images of the same patient. The third one is smaller. Each of its folds is honest, but the best of twelve scores is a maximum. Nested cross-validation measures what choosing yields.
 #
 # **Change, predict, run.** Which bar of the third pair will `draw_leaks(n_samples=400)` change? (The other pairs stay as they are.)
 #
