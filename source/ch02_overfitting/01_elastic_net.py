@@ -53,7 +53,7 @@ def draw_budgets(best=(0.3, 1.5), shares=(0.0, 0.5, 1.0)):
 draw_budgets()
 
 # %% [markdown]
-# Absolute values make **corners** on the axes, and a corner is easily touched first.
+# Only with $\rho = 1$, here. Absolute values make **corners** on the axes, and a sharp corner is easily touched first.
 #
 # ### Why a gradient does not find zeros
 #
@@ -119,7 +119,7 @@ draw_soft_threshold()
 # (iterative shrinkage-thresholding; Daubechies, Defrise and De Mol, arXiv:math/0307152). No step increases $F$, and after $k$ steps at most $L \|w_0 - w^*\|^2 / 2k$ is missing (Beck and
 # Teboulle, 2009, theorem 3.1).
 #
-# **How do you know that you have arrived?** At a minimum, zero is a subgradient of $F$ (the Karush-Kuhn-Tucker or KKT conditions):
+# **How do you know that you have arrived?** At a minimum, zero is a subgradient of $F$ (the Karush-Kuhn-Tucker, KKT, conditions):
 #
 # $$-\frac{\partial f}{\partial w_j} = \alpha \rho\, \mathrm{sign}(w_j) \ \text{ where } w_j \neq 0, \qquad
 #   \Big|\frac{\partial f}{\partial w_j}\Big| \le \alpha \rho \ \text{ where } w_j = 0.$$
@@ -581,7 +581,7 @@ except NotImplementedError:
 
 # %% [markdown]
 # From left to right, the penalty gets weaker, and the lasso takes in one measurement after the other. The blood
-# values `s1` and `s2` say much the same, and the lasso uses `s1` alone. Squares pull the weights of such columns towards each other.
+# values `s1` and `s2` say much the same, and the lasso uses `s1` alone. With squares in the penalty, it uses both.
 #
 # ### Who finds the zeros?
 #

@@ -18,7 +18,7 @@
 #
 # Mind the letter: in the paper, $p$ is the probability that a unit is *kept*; in PyTorch, Keras and here, that it is *dropped*.
 #
-# Here is what a layer sees whose input is a picture (the grey scale ends at black).
+# Here is what a layer sees whose input is a picture.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_keras", "locked": true, "schema_version": 3, "solution": false, "task": false}
 with lesson.quiet():
@@ -58,7 +58,7 @@ draw_dropped_pictures()
 # `model.eval()` set `self.training` in every part of the model. `torch.no_grad()` does not switch dropout off. **Keras** passes the mode with each call,
 # `layer(x, training=True)`; a model hands it on to its layers, and `fit` sets it.
 #
-# They differ in their random numbers, too. PyTorch's generator has a state, so each call gives
+# PyTorch's random generator has a state, so each call gives
 # new numbers. Keras' random functions are **stateless**: `keras.random.uniform(shape, seed=7)` gives the same
 # numbers every time. New ones come from a `keras.random.SeedGenerator` passed as the `seed`. And since `fit` compiles `call`, whatever Python or NumPy computes in it is
 # computed **once**, while the function is traced: a mask drawn with NumPy would stay the same for the rest of the training.
@@ -67,8 +67,6 @@ draw_dropped_pictures()
 # ### Exercise 2.3 · Dropout in both frameworks
 #
 # > **Difficulty** ★☆☆☆ · **25 minutes** · **10 points** · PyTorch and Keras 3 on TensorFlow
-#
-# **Given** the constructors of two layers.
 #
 # **Write** `TorchDropout.forward` and `KerasDropout.call`: inverted dropout, element by element. Dropout functions of torch, Keras and TensorFlow (`F.dropout`,
 # `keras.random.dropout`, `tf.nn.dropout` and the layers made of them) fail in the hidden checks.
@@ -577,8 +575,8 @@ except NotImplementedError:
     print("This figure needs your TorchDropout of exercise 2.3.")
 
 # %% [markdown]
-# On the left, evaluation mode is the geometric mean, whatever the weights are. In the middle the loss falls as more subnetworks are averaged, as it must on average: $-\log$ is convex.
-# That a handful of them beats evaluation mode is no law. On the right, both
+# On the left, evaluation mode is the geometric mean, whatever the weights are. In the middle, the loss falls as more subnetworks are averaged, as it must on average: $-\log$ is convex.
+# That four of them beat evaluation mode is no law. On the right, both
 # networks are about equally good as long as they are whole; the one that never had to do without a unit falls
 # apart sooner.
 #
@@ -586,5 +584,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# It starts a little lower, at 0.81 instead of 0.84: so much noise costs accuracy. And it stays level for longer, to end a little higher at 0.9. In the middle, the averages are now worse than evaluation mode. (One seed.)
+# It starts a little lower, at 0.81 instead of 0.83: so much noise costs accuracy. And it stays level for longer, to end a little higher at 0.9. In the middle, the averages are now worse than evaluation mode. (One seed.)
 # </details>
