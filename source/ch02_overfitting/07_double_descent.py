@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 2.7 Double descent
 #
-# "Large models overfit more easily." Bias and variance (section 2.0) seem to say so. Yet networks work well that
+# "Large models overfit more easily." Section 2.0 seems to say so. Yet networks work well that
 # could fit labels drawn at random (Zhang et al., arXiv:1611.03530).
 #
 # Belkin, Hsu, Ma and Mandal (arXiv:1812.11118) found that, as a model grows, its test error
@@ -16,12 +16,12 @@
 #
 # $$\phi(x) = \frac{1}{\sqrt p}\, \max(D x, 0) \in \mathbb R^p, \qquad D \in \mathbb R^{p \times d} \text{ with independent standard normal entries},$$
 #
-# and what remains is a linear model of any size $p$. With the features of $n$ samples in the rows of $A \in \mathbb R^{n \times p}$ and their targets in the rows
+# which leaves a linear model of any size $p$. With the features of $n$ samples in the rows of $A \in \mathbb R^{n \times p}$ and their targets in the rows
 # of $Y \in \mathbb R^{n \times k}$, least squares looks for the $W \in \mathbb R^{p \times k}$ with the smallest
 # $\|A W - Y\|^2$.
 #
-# For $p < n$ there is one solution (if the columns of $A$ are independent), and usually it does not fit exactly.
-# For $p \ge n$ solutions fit **exactly** (if the rows are independent); for $p > n$, infinitely many.
+# For $p < n$ there is one solution (if the columns of $A$ are independent), usually not an exact fit.
+# For $p \ge n$ there are **exact** fits (if the rows are independent); for $p > n$, infinitely many.
 # Gradient descent from $W = 0$ ends at the one with the **smallest norm** $\|W\|$.
 #
 # **Predict:** how will fits with 4, 14 and 2,000 features go through 14 noisy points? (Here, features are cosines of random frequency.)
@@ -53,7 +53,7 @@ def draw_three_widths(widths=(4, 14, 2000)):
 draw_three_widths()
 
 # %% [markdown]
-# At $p = n$ there is no choice: one function goes through all points, whatever it costs. Where there are many, least norm picks a tame one.
+# At $p = n$ only one function goes through all points, however wild. Where there are many, least norm picks a tame one.
 #
 # ### Where the peak comes from
 #
@@ -569,12 +569,12 @@ except NotImplementedError:
 # In blue, from left to right: the textbook's U; the peak at 100 features for 100 images, where three test images in four are wrong; and the second
 # descent. The training error is no help: hardly any training image is wrong from $p$ of about 40 on. (To fit the targets themselves takes $p = 100$.) The norm tells the models apart.
 #
-# In orange there is no peak: the best penalty removes it (proved for linear regression with isotropic data: Nakkiran, Venkat, Kakade and Ma, arXiv:2003.01897). Nor is the sum of bias and variance refuted: beyond the threshold, the
+# In orange there is no peak: the best penalty removes it (proved for linear regression with isotropic data: Nakkiran, Venkat, Kakade and Ma, arXiv:2003.01897). Bias and variance are not refuted: beyond the threshold, the
 # variance falls again (Yang et al., arXiv:2002.11328).
 #
 # So "large models overfit more easily" is too simple. What counts is size
-# **relative to the data**, and what picks one among the solutions that fit. It is not always false, either: when 0.1 % of the training data was repeated a hundred
-# times, a language model with 800 million parameters became as bad as one of half the size (Hernandez et al., arXiv:2205.10487).
+# **relative to the data**, and what picks one among the solutions that fit. It is not always false, either: when 0.1 % of its training data was repeated a hundred
+# times, a language model of 800 million parameters became as bad as one of half the size (Hernandez et al., arXiv:2205.10487).
 #
 # **Change, predict, run.** What do wrong labels do to the blue curve, `draw_double_descent(wrong_labels=0.3)`: where does it suffer most, and is the largest model still the best?
 #
