@@ -10,7 +10,7 @@
 # $$F(w, b) = \frac{1}{2n} \sum_{i=1}^n (y_i - x_i^\top w - b)^2
 #   + \alpha \Big( \rho\, \|w\|_1 + \frac{1 - \rho}{2}\, \|w\|_2^2 \Big).$$
 #
-# $\alpha$ is the strength of the penalty and $\rho$ (`l1_ratio`) the share of the absolute values: $\rho = 0$ is **ridge** regression, $\rho = 1$ the **lasso** (Tibshirani, JRSS B 58(1), 1996). The intercept is **not penalised**: 100 added to every $y_i$ should add 100 to every prediction, and do nothing else.
+# $\alpha$ is the penalty's strength and $\rho$ (`l1_ratio`) the share of absolute values: $\rho = 0$ is **ridge** regression, $\rho = 1$ the **lasso** (Tibshirani, JRSS B 58(1), 1996). The intercept is **not penalised**: 100 added to every $y_i$ should add 100 to every prediction, and do nothing else.
 #
 # This minimises the loss while the penalty stays within some budget. The figure (after *The Elements of Statistical Learning*, figure 3.11) shows in blue what the budget allows, in orange
 # lines of equal loss, and a dot where they touch. **Predict:** in which panels will a weight be exactly zero?
@@ -61,10 +61,10 @@ draw_budgets()
 #
 # $$\tfrac12 (w - a)^2 + \lambda |w| \qquad\text{with } 0 < |a| < \lambda .$$
 #
-# The minimum is exactly at $w = 0$: $|w|$ pulls harder than the data. But it pulls with $\pm\lambda$ however small $w$ is. So a step down the
+# The minimum is exactly at $w = 0$. But $|w|$ pulls with $\pm\lambda$ however small $w$ is. So a step down the
 # **subgradient** $w - a + \lambda\,\mathrm{sign}(w)$ jumps across zero, and back.
 #
-# One can **solve** for $w$ instead. The minimum is the **soft threshold**:
+# The minimum itself is the **soft threshold**:
 #
 # $$\arg\min_w\; \tfrac12 (w - a)^2 + \lambda |w| = S(a, \lambda) = \begin{cases} a - \lambda & a > \lambda \\ 0 & |a| \le \lambda \\ a + \lambda & a < -\lambda \end{cases}$$
 
@@ -115,7 +115,7 @@ draw_soft_threshold()
 #
 # $$w_{k+1} = S\Big( w_k - \tfrac1L \nabla f(w_k),\ \tfrac{\alpha \rho}{L} \Big).$$
 #
-# The gradient step comes first, **then** the threshold; $1/L$ stands in both. This is **ISTA**
+# This is **ISTA**
 # (iterative shrinkage-thresholding; Daubechies, Defrise and De Mol, arXiv:math/0307152). No step increases $F$, and after $k$ steps at most $L \|w_0 - w^*\|^2 / 2k$ is missing (Beck and
 # Teboulle, 2009, theorem 3.1).
 #
@@ -143,7 +143,7 @@ draw_soft_threshold()
 #
 # <details><summary>Hint 2: the intercept</summary>
 #
-# Work with centred copies of `X` and `y` (`X -= X.mean(0)` would change the caller's data), and compute the intercept at the end.
+# Centre copies of `X` and `y` (`X -= X.mean(0)` would change the caller's data), and compute the intercept at the end.
 # </details>
 #
 # <details><summary>Hint 3: the constant</summary>
@@ -539,8 +539,8 @@ check.score()
 # %% [markdown]
 # ### The path of a diabetes model
 #
-# The data (Efron et al., arXiv:math/0406456) has ten measurements of 442 patients, among them six blood values `s1` to
-# `s6`, and a score of how the disease went on a year later.
+# The data (Efron et al., arXiv:math/0406456) has ten measurements of 442 patients (`s1` to
+# `s6` are blood values) and a score of how the disease went on.
 
 # %% tags=["demo", "raises-exception"]
 def scaled_diabetes():
@@ -580,8 +580,8 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 2.1.")
 
 # %% [markdown]
-# From left to right, the penalty gets weaker, and the lasso takes in one measurement after the other. The blood
-# values `s1` and `s2` say much the same, and the lasso uses `s1` alone. With squares in the penalty, it uses both.
+# From left to right, the penalty gets weaker. The blood
+# values `s1` and `s2` say much the same, and the lasso uses `s1` alone. With squares in the penalty, both are used.
 #
 # ### Who finds the zeros?
 #

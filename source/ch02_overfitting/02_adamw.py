@@ -9,7 +9,7 @@
 #
 # $$\theta \leftarrow (1 - \eta\lambda)\,\theta - \eta \cdot (\text{step of the optimizer}).$$
 #
-# For plain gradient descent, the two are the same formula. Hence a claim of many lists of interview questions: *weight decay is L2 regularisation*. For Adam it is wrong; Adam with decay of the weights is called
+# For plain gradient descent, the two are the same. Hence a claim of many lists of interview questions: *weight decay is L2 regularisation*. For Adam it is wrong; Adam with decay of the weights is
 # **AdamW** (Loshchilov and Hutter, arXiv:1711.05101).
 #
 # ### What Adam does to a penalty
@@ -27,7 +27,7 @@
 # The size of the gradient disappears: a weight whose gradients are a
 # hundred times larger takes steps of the same length. Now put $\lambda\theta$ into $g_t$. It is divided, too. **Predict:** does a weight with large gradients then decay faster, or more slowly?
 #
-# In the figure, gradients are pure noise, so that decay is all that happens on average, with the same $\eta$ and $\lambda$ for both methods. All weights start at 1.
+# In the figure, gradients are pure noise, so that on average only the decay acts. Both methods have the same $\eta$ and $\lambda$.
 
 # %% tags=["demo"]
 def draw_decay(rate=0.01, decay=0.1, n_steps=1500):
@@ -84,7 +84,7 @@ draw_decay()
 # torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": biases, "weight_decay": 0.0}], lr=1e-3)
 # ```
 #
-# How does code know which is which? Two popular rules go wrong. By shape ("one axis: no decay"): a `LayerNorm` over two axes has a gain with two axes. By name ("norm" in it: no decay): people call a norm `ln_1`, or a linear layer `normaliser`. So ask the module that owns the parameter.
+# Two popular rules go wrong. By shape ("one axis: no decay"): a `LayerNorm` over two axes has a gain with two axes. By name ("norm" in it: no decay): people call a norm `ln_1`, or a linear layer `normaliser`. So ask the module that owns the parameter.
 
 # %% [markdown]
 # ### Exercise 2.2 · AdamW with parameter groups
@@ -95,7 +95,7 @@ draw_decay()
 # constructor. Its base class offers
 #
 # - `self.param_groups`: a list of dicts with the keys `"params"`, `"lr"`, `"betas"`, `"eps"` and `"weight_decay"`;
-# - `self.state`: a dict of dicts. `self.state[p]` is yours to fill for the parameter `p`, and empty at first. `state_dict()` saves it.
+# - `self.state`: a dict of dicts. `self.state[p]`, empty at first, is yours to fill for the parameter `p`. `state_dict()` saves it.
 #
 # **Write** `DecoupledAdam.step` and `decay_groups`. `Adam` and `AdamW` of `torch.optim`, and the functions behind them, fail in the hidden checks.
 #
@@ -635,9 +635,8 @@ check.score()
 # %% [markdown]
 # ### What decoupling buys
 #
-# Does it matter whether a loss is the mean over the batch or the sum? Your optimizer and Adam with L2 train the same small network on 150 digits with
-# the loss as it is, with a hundredth of it, and with a hundred times as much. Both have $\lambda = 1$, and
-# both leave biases and norms alone, thanks to your `decay_groups`.
+# Does it matter whether a loss is a mean or a sum? Your optimizer and Adam with L2 train the same small network on 150 digits with
+# the loss as it is, with a hundredth of it, and with a hundred times as much. Both use $\lambda = 1$ and your `decay_groups`.
 
 # %% tags=["demo", "raises-exception"]
 def draw_scales(factors=(0.01, 1, 100), n_steps=300):
@@ -680,7 +679,7 @@ except NotImplementedError:
 
 # %% [markdown]
 # On the left, three curves lie on top of each other: AdamW is **scale-free**, as long as $\epsilon$ is small (Zhuang et al., arXiv:2202.00089). On the right, the same $\lambda$
-# wipes out the network, holds it back, or suits it, depending on a factor that should not matter.
+# wipes out the network, holds it back, or suits it.
 #
 # What remains coupled: the decay is $\eta\lambda$ per step, so a schedule that ends at zero ends the decay, too.
 #

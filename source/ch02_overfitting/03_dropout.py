@@ -2,12 +2,12 @@
 # ## 2.3 Dropout
 #
 # While training, set each unit of a layer to zero with
-# probability $p$, at random and anew for every sample and step. When the network is used, leave everything as
+# probability $p$, anew for every sample and step. When the network is used, leave everything as
 # it is (Srivastava et al., JMLR 15, 2014).
 #
-# Does this make a model "depend less on particular training samples"? No sample is left out. What is removed are **units**, and what this prevents is, says the
-# paper's abstract, that they **co-adapt** too much: that one learns to correct the mistakes of
-# a different one, in a way that fits the training data only.
+# Does this make a model "depend less on particular training samples"? No sample is left out. What is removed are **units**, which keeps them, says the
+# paper's abstract, from **co-adapting** too much: one learns to correct the mistakes of
+# others in a way that fits the training data only.
 #
 # ### Keeping the scale
 #
@@ -61,7 +61,7 @@ draw_dropped_pictures()
 # PyTorch's random generator has a state, so each call gives
 # new numbers. Keras' random functions are **stateless**: `keras.random.uniform(shape, seed=7)` gives the same
 # numbers every time. New ones come from a `keras.random.SeedGenerator` passed as the `seed`. And since `fit` compiles `call`, whatever Python or NumPy computes in it is
-# computed **once**, while the function is traced: a mask drawn with NumPy would stay the same for the rest of the training.
+# computed **once**: a mask drawn with NumPy would stay the same to the end of training.
 
 # %% [markdown]
 # ### Exercise 2.3 · Dropout in both frameworks
@@ -79,8 +79,8 @@ draw_dropped_pictures()
 #
 # <details><summary>Hint 2: p = 1</summary>
 #
-# Everything is dropped, and $1/(1-p)$ does not exist. It is not enough to replace infinities in the result:
-# in the gradient, $0 \cdot \infty$ is NaN. Choose the factor so that nothing is divided by zero.
+# $1/(1-p)$ does not exist, and it is not enough to replace infinities in the result:
+# in the gradient, $0 \cdot \infty$ is NaN. Choose a factor without dividing by zero.
 # </details>
 #
 # <details><summary>Hint 3: shapes and types in Keras</summary>
@@ -504,9 +504,9 @@ check.score()
 # subnetworks', rescaled to sum to one (Hinton et al., arXiv:1207.0580). In deeper places, this is an approximation.
 #
 # **Left:** your layer in a network with ten hidden units, and what its 1024 subnetworks
-# say about one digit. **Middle:** averages of the probabilities of $k$ subnetworks of a
+# say about one digit. **Middle:** the average of $k$ subnetworks of a
 # wider network. **Right:** two networks, trained with
-# and without dropout, from which more and more units are removed at random (with the others scaled up). **Predict:** which one suffers more?
+# and without dropout, from which more and more units are removed (with the others scaled up). **Predict:** which one suffers more?
 
 # %% tags=["demo", "raises-exception"]
 def draw_subnetworks(p=0.5):
@@ -584,5 +584,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# It starts a little lower, at 0.81 instead of 0.83: so much noise costs accuracy. And it stays level for longer, to end a little higher at 0.9. In the middle, the averages are now worse than evaluation mode. (One seed.)
+# It starts a little lower, at 0.81 instead of 0.83: so much noise costs accuracy. It stays level for longer, and ends a little higher. In the middle, the averages are now worse than evaluation mode. (One seed.)
 # </details>

@@ -74,7 +74,7 @@ draw_memorising()
 
 # %% [markdown]
 # Around the dotted line the network names the *true* digit in most of these images. Sixty epochs later it repeats many of the mistakes. The training loss calls
-# that progress; the validation loss does not.
+# that progress.
 #
 # ### Why stopping regularises
 #
@@ -106,7 +106,7 @@ draw_shares()
 # %% [markdown]
 # ### When to stop
 #
-# "When the validation loss rises" will not do: on a few hundred images, the first rise is seldom the last. So one waits.
+# On a few hundred validation images, the first rise of the loss is seldom the last. So one waits.
 #
 # - An epoch is an **improvement** if its value beats the best one so far by *more than* `min_delta`. The first
 #   number is one, too. A tie is none, and NaN never is, not even in the first epoch.
@@ -138,7 +138,7 @@ draw_rules()
 #
 # ### Which weights to keep
 #
-# When patience runs out, the best epoch is $p$ epochs ago. Here is how circulating code keeps its weights. Before you read on, find what is wrong:
+# When patience runs out, the best epoch is $p$ epochs ago. Circulating code keeps its weights like this. What is wrong?
 #
 # ```python
 # if val_loss < best_loss:
@@ -175,7 +175,7 @@ def try_copies():
 try_copies()
 
 # %% [markdown]
-# Early stopping is not a shorter schedule, either: with a learning rate that decays to zero over 100 epochs, a run stopped at 50 still has a high rate.
+# Early stopping is not a shorter schedule: where the learning rate decays to zero over 100 epochs, it is still high at 50.
 
 # %% [markdown]
 # ### Exercise 2.4 · Early stopping
@@ -619,8 +619,8 @@ check.score()
 # %% [markdown]
 # ### How patient should one be?
 #
-# On the mislabelled digits, your class and your loop watch the same training run (same seed) with
-# different patience, and once, wrongly, by its training loss. The test images have no say in anything.
+# On the mislabelled digits, your code watches the same training run with
+# different patience, and once, wrongly, by its training loss.
 
 # %% tags=["demo", "raises-exception"]
 def draw_patience(patiences=(1, 3, 10), seed=0, max_epochs=80):
@@ -667,7 +667,7 @@ except NotImplementedError:
 # Patience 1 takes a bump for the end. Patience 3 and 10 return the same epoch; without the restoring, patience 10 would have handed over ten epochs of learnt errors. And whoever watches
 # the training loss ends nearly twenty points lower.
 #
-# The validation set chose the epoch, so its loss there is a little too good; the test images, which chose nothing, give the number to report.
+# The validation set chose the epoch, so its loss there is a little too good. The test images chose nothing: report their number.
 #
 # **Change, predict, run.** That was one seed. Which sentences of the first paragraph still hold with `draw_patience(seed=1)` and `seed=2`?
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 2.6 Augmentation and mixup
 #
-# An image of a 4, moved by one pixel, is still an image of a 4, and nobody has to label it. **Augmentation** tells the network something that the data
+# An image of a 4, moved by one pixel, is still an image of a 4. **Augmentation** tells the network something that the data
 # alone would not: *these differences do not matter*.
 #
 # That is a claim about the world, and it can be false. **Predict:** which of these changes keep the label of a 6, and which that of a 4?
@@ -73,8 +73,8 @@ draw_changes()
 # $$\tilde x = \lambda x_i + (1 - \lambda) x_j, \qquad \tilde y = \lambda y_i + (1 - \lambda) y_j, \qquad
 # \lambda \sim \mathrm{Beta}(\alpha, \alpha).$$
 #
-# Small $\alpha$ hardly mixes. For ImageNet, the paper found $\alpha$ of 0.1 to
-# 0.4 to help, and large ones to underfit (section 3.1).
+# Small $\alpha$ hardly mixes. On ImageNet, $\alpha$ of 0.1 to
+# 0.4 helped, and large ones underfitted (section 3.1).
 
 # %% tags=["demo"]
 def draw_mixing():
@@ -107,11 +107,11 @@ draw_mixing()
 # facebookresearch/mixup-cifar10) draws one $\lambda$ per batch.
 # **Here, each image gets its own**, as in the formula. One for each pixel is not mixup: no label fits.
 #
-# **The loss** is the cross-entropy of a prediction $p$ against soft labels, $-\sum_c \tilde y_c \log p_c$. It is linear in $\tilde y$, so two ordinary ones make it:
+# **The loss** is the cross-entropy of a prediction $p$ against soft labels, $-\sum_c \tilde y_c \log p_c$. It is linear in $\tilde y$:
 #
 # $$\ell(p, \tilde y) = \lambda\,\ell(p, y_i) + (1 - \lambda)\,\ell(p, y_j). $$
 #
-# Mixing the *integers* is nonsense: $0.5 \cdot 3 + 0.5 \cdot 7$ is a 5. And this line, with a vector `lam`, runs without complaint. What is wrong with it?
+# Mixing the *integers* is nonsense: a 3 and a 7 make a 5. And this line, with a vector `lam`, runs without complaint. What is wrong with it?
 #
 # ```python
 # loss = (lam * F.cross_entropy(logits, labels) + (1 - lam) * F.cross_entropy(logits, partners)).mean()
@@ -130,7 +130,7 @@ draw_mixing()
 #
 # **Write** what moves pixels (`shift_images`, `rotate_images`, `mirror_images`, `ImageAugmenter`), and
 # what mixes images (`mixup`, `mixup_loss`). The hidden checks refuse `scipy.ndimage`'s `shift`, `rotate` and `affine_transform`.
-# Take random numbers from torch's or NumPy's global generator, and do not seed it.
+# Random numbers come from torch's or NumPy's global generator; do not seed it.
 #
 # <details><summary>Hint 1: shifting each image by its own amount</summary>
 #
@@ -696,11 +696,11 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 2.6.")
 
 # %% [markdown]
-# Moved by one pixel, more than half of the images confuse the plain network. Training with shifts and small rotations repairs that, and costs 0.05 on unchanged digits. Rotations by any angle make the network
+# Moved by one pixel, more than half of the images confuse the plain network. Shifts and small rotations repair that, and cost 0.05 on unchanged digits. Rotations by any angle make the network
 # better on digits that are turned over, and much worse on upright ones. Flips with
 # their labels kept cost 0.05 on unchanged digits, too. They raise the accuracy on shifted ones, though, from 0.38 to 0.47 (means of ten seeds).
 #
-# Against noise, none of them helps much. Over ten seeds, the mean accuracy is 0.78 without augmentation, 0.79 with noise of 0.1, and 0.60 with shifts and rotations: noise in training is not what hurts. Mixup lowered all five; the gains that its authors report are for
+# Against noise, none helps much. Over ten seeds, the mean accuracy is 0.78 without augmentation, 0.79 with noise of 0.1, and 0.60 with shifts and rotations: noise in training is not what hurts. Mixup lowered all five; the gains that its authors report are for
 # larger networks and data sets.
 #
 # So: *augment with changes that keep the label and that you expect at test time,

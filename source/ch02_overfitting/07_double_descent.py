@@ -90,14 +90,13 @@ draw_spectra()
 #
 # **The normal equations**, $A^\top A\, W = A^\top Y$: the
 # singular values of $A^\top A$ are the $s_i^2$, so half of the digits are lost.
-# For $p > n$ there is no inverse at all.
 #
 # **A little ridge** "for stability" is a different model. **Ridge** regression minimises $\|A W - Y\|^2 + \lambda \|W\|^2$:
 #
 # $$W_\lambda = \sum_i \frac{s_i}{s_i^2 + \lambda}\, v_i\, u_i^\top Y .$$
 #
-# Directions with $s_i^2 \gg \lambda$ are hardly touched, those with $s_i^2 \ll \lambda$ are switched off. That
-# tames exactly what makes the peak, and so does a generous cut-off.
+# Directions with $s_i^2 \ll \lambda$ are switched off. That
+# tames exactly what makes the peak, as does a generous cut-off.
 
 # %% [markdown]
 # ### Exercise 2.7 · Double descent
@@ -118,7 +117,7 @@ draw_spectra()
 #
 # <details><summary>Hint 2: singular values of zero</summary>
 #
-# Rounding turns zeros into numbers such as $10^{-17}$, and $1/s_i$ makes garbage of them.
+# Rounding makes numbers such as $10^{-17}$ of them; $1/s_i$ is garbage.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_double_descent", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -566,8 +565,8 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 2.7.")
 
 # %% [markdown]
-# In blue, from left to right: the textbook's U; the peak at 100 features for 100 images, where three test images in four are wrong; and the second
-# descent. The training error is no help: hardly any training image is wrong from $p$ of about 40 on. (To fit the targets themselves takes $p = 100$.) The norm tells the models apart.
+# In blue: the textbook's U; the peak at 100 features for 100 images, where three test images in four are wrong; the second
+# descent. Hardly any training image is wrong from $p$ of about 40 on. (To fit the targets themselves takes $p = 100$.) The norm tells the models apart.
 #
 # In orange there is no peak: the best penalty removes it (proved for linear regression with isotropic data: Nakkiran, Venkat, Kakade and Ma, arXiv:2003.01897). Bias and variance are not refuted: beyond the threshold, the
 # variance falls again (Yang et al., arXiv:2002.11328).

@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 2.8 A trunk for several tasks
 #
-# One network, several outputs: a photograph gives the age of a patient and the finding. A
+# A
 # trunk that serves several tasks costs less than a network for each, and has less freedom to memorise the noise of one (Caruana, Machine Learning 28, 1997). Hence the claim: *learning several tasks together improves each*. Where it is false, one speaks of **negative transfer**.
 #
 # In **hard parameter sharing**, task $t$ has a small head $h_t$ of its own on top of one trunk $f$: $\hat y_t(x) = h_t\big(f(x)\big)$.
@@ -96,7 +96,7 @@ lose_the_gradient()
 #
 # ### Optional: gradients that fight
 #
-# This part is about `project_conflicts` and `surgery=True`, five of the twelve points. Two tasks **conflict** where $g_1 \cdot g_2 < 0$. PCGrad (Yu et al., arXiv:2001.06782, algorithm 1) then removes from each gradient its component
+# This part is about `project_conflicts` and `surgery=True`, five of the points. Two tasks **conflict** where $g_1 \cdot g_2 < 0$. PCGrad (Yu et al., arXiv:2001.06782, algorithm 1) then removes from each gradient its component
 # along the other, and adds up what is left:
 #
 # $$g_1' = g_1 - \frac{g_1 \cdot g_2}{\lVert g_2 \rVert^2}\, g_2, \qquad
@@ -134,7 +134,7 @@ def draw_surgery():
 draw_surgery()
 
 # %% [markdown]
-# A small step against the sum raises the first task's loss if the sum lies to the left of the dashed line. In the first panel, the large $g_2$ drags it there. In the second, neither task suffers.
+# A small step against the sum raises the first task's loss if the sum lies to the left of the dashed line. In the first panel, the large $g_2$ drags it there.
 # With more tasks, each gradient meets the others, **as they were
 # originally**, in random order. A later cut can bring back an earlier conflict.
 #
@@ -711,5 +711,5 @@ except NotImplementedError:
 #
 # <details><summary>Answer</summary>
 #
-# Both curves of one trunk: with two units there is room for two directions. They fall from over 0.3 to about 0.01, even a little below the separate networks (0.02).
+# Both curves of one trunk: two units have room for two directions. They fall from over 0.3 to about 0.01, even below the separate networks (0.02).
 # </details>

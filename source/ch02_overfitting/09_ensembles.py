@@ -62,7 +62,7 @@ def draw_averages():
 draw_averages()
 
 # %% [markdown]
-# A deep tree is nearly all variance, and averaging halves its error. A stump has a large bias, and the average has all of it: **no number of stumps, averaged, makes a wave.**
+# A deep tree is nearly all variance, and averaging halves its error. A stump has a large bias, and so has the average: **no number of stumps, averaged, makes a wave.**
 #
 # ### Averages of classifiers
 #
@@ -94,8 +94,7 @@ draw_averages()
 #
 # $$F_0 = \bar y, \qquad F_t = F_{t-1} + \nu\, h_t, \qquad h_t \text{ fitted to the residuals } y - F_{t-1}$$
 #
-# with a *shrinkage* $\nu$ of, say, 0.1. Sums of stumps *can* make a wave: boosting lowers **bias**. Later, the residuals are mostly
-# noise, and it fits that, too. In the next figure, a fifth of the training labels of 250 tumours are wrong. **Predict:** which test error rises again?
+# with a *shrinkage* $\nu$ of, say, 0.1. Sums of stumps *can* make a wave: boosting lowers **bias**. Later, it fits the noise, too. In the next figure, a fifth of the training labels of 250 tumours are wrong. **Predict:** which test error rises again?
 
 # %% tags=["demo"]
 def draw_wrong_labels(seeds=3):
@@ -670,8 +669,8 @@ except NotImplementedError:
     print("This figure needs your mean_log_probabilities.")
 
 # %% [markdown]
-# Each average beats the mean of its members, as Jensen promised. Here, averaged
-# probabilities do better than averaged logits; nothing promises that.
+# Each average beats the mean of its members, as Jensen promised. Averaged
+# probabilities do better than averaged logits here; nothing promises that.
 #
 # **Change, predict, run.** Call `draw_your_ensembles(shrinkages=(1.0, 0.1, 0.01))`. Where will the third test curve end after 250 stumps?
 #
