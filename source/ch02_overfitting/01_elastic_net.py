@@ -119,7 +119,7 @@ draw_soft_threshold()
 # (iterative shrinkage-thresholding; Daubechies, Defrise and De Mol, arXiv:math/0307152). No step increases $F$, and after $k$ steps at most $L \|w_0 - w^*\|^2 / 2k$ is missing (Beck and
 # Teboulle, 2009, theorem 3.1).
 #
-# **How do you know that you have arrived?** At a minimum, zero is a subgradient of $F$ (the Karush-Kuhn-Tucker, KKT, conditions):
+# At a minimum, zero is a subgradient of $F$ (the Karush-Kuhn-Tucker, KKT, conditions):
 #
 # $$-\frac{\partial f}{\partial w_j} = \alpha \rho\, \mathrm{sign}(w_j) \ \text{ where } w_j \neq 0, \qquad
 #   \Big|\frac{\partial f}{\partial w_j}\Big| \le \alpha \rho \ \text{ where } w_j = 0.$$
@@ -539,7 +539,7 @@ check.score()
 # %% [markdown]
 # ### The path of a diabetes model
 #
-# The data (Efron et al., arXiv:math/0406456) has ten measurements of 442 patients (`s1` to
+# The data (Efron et al., arXiv:math/0406456): ten measurements of 442 patients (`s1` to
 # `s6` are blood values) and a score of how the disease went on.
 
 # %% tags=["demo", "raises-exception"]
@@ -585,7 +585,7 @@ except NotImplementedError:
 #
 # ### Who finds the zeros?
 #
-# Three methods minimise your lasso objective from the same random weights: SGD and Adam on autograd's gradients, and
+# Three methods start from the same random weights: SGD and Adam on your lasso objective, and
 # your soft threshold after each gradient step.
 
 # %% tags=["demo", "raises-exception"]
@@ -647,5 +647,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# Fewer: two. A weaker penalty switches less off. Adam and SGD have none again. With `share=0.5` there are eight.
+# Fewer: two. A weaker penalty switches less off. Adam and SGD have none again.
 # </details>

@@ -24,8 +24,8 @@
 # $$\hat m_t = \frac{m_t}{1 - \beta_1^t}, \qquad \hat v_t = \frac{v_t}{1 - \beta_2^t}, \qquad
 # \theta_t = \theta_{t-1} - \eta\, \frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon} .$$
 #
-# The size of the gradient disappears: a weight whose gradients are a
-# hundred times larger takes steps of the same length. Now put $\lambda\theta$ into $g_t$. It is divided, too. **Predict:** does a weight with large gradients then decay faster, or more slowly?
+# The size of the gradient disappears: gradients a
+# hundred times larger make steps of the same length. Now put $\lambda\theta$ into $g_t$. It is divided, too. **Predict:** does a weight with large gradients then decay faster, or more slowly?
 #
 # In the figure, gradients are pure noise, so that on average only the decay acts. Both methods have the same $\eta$ and $\lambda$.
 
@@ -78,7 +78,7 @@ draw_decay()
 # Bengio and Courville, *Deep Learning*, section 7.1). The gain of a **normalisation layer** starts at 1; at 0 it would switch the layer off. It is common to leave both
 # alone (He et al., arXiv:1812.01187, section 3.1).
 #
-# PyTorch's optimizers take **parameter groups** for this, each with its own settings:
+# PyTorch's optimizers take **parameter groups** for this:
 #
 # ```python
 # torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": biases, "weight_decay": 0.0}], lr=1e-3)

@@ -5,9 +5,9 @@
 # probability $p$, anew for every sample and step. When the network is used, leave everything as
 # it is (Srivastava et al., JMLR 15, 2014).
 #
-# Does this make a model "depend less on particular training samples"? No sample is left out. What is removed are **units**, which keeps them, says the
-# paper's abstract, from **co-adapting** too much: one learns to correct the mistakes of
-# others in a way that fits the training data only.
+# Does this make a model "depend less on particular training samples"? No sample is left out. What is removed are **units**. The
+# paper's abstract says that this keeps them from **co-adapting** too much: from correcting each other's mistakes
+# in a way that fits the training data only.
 #
 # ### Keeping the scale
 #
@@ -74,7 +74,7 @@ draw_dropped_pictures()
 # <details><summary>Hint 1: from uniform numbers to a mask</summary>
 #
 # A number that is uniform between 0 and 1 is below $p$ with probability $p$. Draw one for each element, in 32 bits:
-# in `bfloat16` there are only 256 of them, far too few for a small $p$.
+# `bfloat16` draws only 256 different ones, too few for a small $p$.
 # </details>
 #
 # <details><summary>Hint 2: p = 1</summary>
@@ -504,8 +504,8 @@ check.score()
 # subnetworks', rescaled to sum to one (Hinton et al., arXiv:1207.0580). In deeper places, this is an approximation.
 #
 # **Left:** your layer in a network with ten hidden units, and what its 1024 subnetworks
-# say about one digit. **Middle:** the average of $k$ subnetworks of a
-# wider network. **Right:** two networks, trained with
+# say about one digit. **Middle:** the probabilities of $k$ subnetworks of a
+# wider network, averaged. **Right:** two networks, trained with
 # and without dropout, from which more and more units are removed (with the others scaled up). **Predict:** which one suffers more?
 
 # %% tags=["demo", "raises-exception"]
@@ -577,7 +577,7 @@ except NotImplementedError:
 # %% [markdown]
 # On the left, evaluation mode is the geometric mean, whatever the weights are. In the middle, the loss falls as more subnetworks are averaged, as it must on average: $-\log$ is convex.
 # That four of them beat evaluation mode is no law. On the right, both
-# networks are about equally good as long as they are whole; the one that never had to do without a unit falls
+# networks are about equally good as long as they are whole; the one trained without dropout falls
 # apart sooner.
 #
 # **Change, predict, run.** Train the wide network with much more dropout, `draw_subnetworks(p=0.9)`. What will happen to the blue curve on the right, at both ends?

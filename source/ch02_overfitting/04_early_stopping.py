@@ -5,8 +5,8 @@
 # what many examples have in common, and only later bends itself around single
 # examples and their mistakes (Arpit et al., arXiv:1706.05394).
 #
-# Here are 600 digits, of which two in five got a label drawn at random; so did the validation images. Only the test labels are clean. **Predict:** what will the network say about the mislabelled
-# training images: what they show, or what it was told?
+# Here are 600 digits, of which two in five got a label drawn at random; so did the validation images. Only the test labels are clean. **Predict:** will the network say what the mislabelled
+# training images show, or what it was told?
 
 # %% nbgrader={"grade": false, "grade_id": "setup_early_stopping", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import copy
@@ -191,7 +191,7 @@ try_copies()
 #
 # <details><summary>Hint 1: what to remember</summary>
 #
-# Also how many epochs there were, and how many since the last improvement.
+# Besides the attributes: how many epochs there were, and how many since the last improvement.
 # </details>
 #
 # <details><summary>Hint 2: one rule for both modes</summary>
@@ -673,6 +673,6 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# The last one, by a wide margin. Patience 3 and 10 return the same epoch there, too. But the restored weights are not always the better ones: with seed 2, the last weights of patience 3 and 10 are slightly ahead on the test images,
-# and with seed 1 patience 1 has the best. 400 validation images with wrong labels find the best region, not the best epoch.
+# The last one, with about 15 points. Patience 3 and 10 return the same epoch there, too. But the restored weights are not always the better ones: with seed 2, the last weights of patience 3 and 10 are slightly ahead on the test images,
+# and with seed 1 patience 1 has the best. 400 validation images find the best region, not the best epoch.
 # </details>

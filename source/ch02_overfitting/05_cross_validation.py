@@ -88,7 +88,7 @@ draw_selection()
 
 # %% [markdown]
 # With 20 features nothing is selected, and the curves meet. Of 2,000, some agree with the labels by chance: with *all* labels, those of the test folds included. The experiment is
-# adapted from Hastie, Tibshirani and Friedman (*The Elements of Statistical Learning*, section 7.10.2). Ambroise and McLachlan (PNAS 99, 2002)
+# adapted from *The Elements of Statistical Learning* (section 7.10.2). Ambroise and McLachlan (PNAS 99, 2002)
 # found the mistake in published work on gene expression; Kapoor and Narayanan (arXiv:2207.07048) list papers from 17 fields with leaks.
 #
 # ### Which samples make a fold?
@@ -126,9 +126,9 @@ def draw_folds():
 draw_folds()
 
 # %% [markdown]
-# Coloured samples are tested on. Cut in order, fold 1 has the first class alone. Grouped, no patient is torn apart, and the classes fall as they may.
+# Test samples are coloured. Cut in order, fold 1 has the first class alone. Grouped, no patient is torn apart, and the classes fall as they may.
 #
-# Kohavi (IJCAI 1995) recommended ten stratified folds after many experiments. As their training data overlap, the $k$ accuracies are not independent:
+# Kohavi (IJCAI 1995) recommended ten stratified folds after many experiments. As their training data overlap, the accuracies of the folds are not independent:
 # their spread divided by $\sqrt{k}$ is no honest error bar (Bengio and Grandvalet, JMLR 5, 2004).
 #
 # ### Choosing is fitting, too
@@ -792,7 +792,7 @@ except NotImplementedError:
 
 # %% [markdown]
 # The first two leaks let test samples into the training: through the choice of features, and through other
-# images of the same patient. The third one is smaller. Each of its folds is honest, but the best of twelve scores is a maximum. Nested cross-validation measures what choosing yields.
+# images of the same patient. The third one is smaller. Each fold is honest, but the best of twelve scores is a maximum. Nested cross-validation measures what choosing yields.
 #
 # **Change, predict, run.** Which bar of the third pair will `draw_leaks(n_samples=400)` change? (The other pairs stay as they are.)
 #

@@ -55,7 +55,7 @@ draw_changes()
 #
 # ### Moving pixels
 #
-# `np.roll` and `torch.roll` shift in a circle. What comes in from outside has to be background, here 0.
+# `np.roll` shifts in a circle. What comes in from outside has to be background, here 0.
 #
 # For a rotation, think backwards. Where was the content of the pixel at $(x, y)$, measured from the centre with $y$ **down**, before the image turned counter-clockwise by $\varphi$?
 #
@@ -63,8 +63,8 @@ draw_changes()
 #
 # That is seldom the centre of a pixel, so one takes a mean of the four around it, weighted by
 # nearness (**bilinear** interpolation). `F.grid_sample` does so for
-# a grid of source points, which `F.affine_grid` makes from a 2 × 3 matrix. Both measure in
-# half widths and half heights, so an oblong image needs a factor; give both the same `align_corners`.
+# a grid that `F.affine_grid` makes from a 2 × 3 matrix. Both measure in
+# half widths and half heights; give both the same `align_corners`.
 #
 # ### Mixing images
 #
@@ -111,7 +111,7 @@ draw_mixing()
 #
 # $$\ell(p, \tilde y) = \lambda\,\ell(p, y_i) + (1 - \lambda)\,\ell(p, y_j). $$
 #
-# Mixing the *integers* is nonsense: a 3 and a 7 make a 5. And this line, with a vector `lam`, runs without complaint. What is wrong with it?
+# Mixing the *integers* is nonsense: the mean of a 3 and a 7 is a 5. And this line, with a vector `lam`, runs without complaint. What is wrong with it?
 #
 # ```python
 # loss = (lam * F.cross_entropy(logits, labels) + (1 - lam) * F.cross_entropy(logits, partners)).mean()
@@ -698,9 +698,9 @@ except NotImplementedError:
 # %% [markdown]
 # Moved by one pixel, more than half of the images confuse the plain network. Shifts and small rotations repair that, and cost 0.05 on unchanged digits. Rotations by any angle make the network
 # better on digits that are turned over, and much worse on upright ones. Flips with
-# their labels kept cost 0.05 on unchanged digits, too. They raise the accuracy on shifted ones, though, from 0.38 to 0.47 (means of ten seeds).
+# their labels kept cost 0.05 on unchanged digits, too. They raise the accuracy on shifted ones, though, from 0.38 to 0.47. (Means of ten seeds; the figure has three.)
 #
-# Against noise, none helps much. Over ten seeds, the mean accuracy is 0.78 without augmentation, 0.79 with noise of 0.1, and 0.60 with shifts and rotations: noise in training is not what hurts. Mixup lowered all five; the gains that its authors report are for
+# Against noise, none helps much: the accuracy is 0.78 without augmentation, 0.79 with noise of 0.1, and 0.60 with shifts and rotations: noise in training is not what hurts. Mixup lowered all five; the gains that its authors report are for
 # larger networks and data sets.
 #
 # So: *augment with changes that keep the label and that you expect at test time,

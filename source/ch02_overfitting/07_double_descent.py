@@ -14,10 +14,10 @@
 # Take a network with one hidden layer of width $p$, draw its first layer at random, and train
 # only the second. The hidden layer computes **random features** (Rahimi and Recht, NIPS 2007),
 #
-# $$\phi(x) = \frac{1}{\sqrt p}\, \max(D x, 0) \in \mathbb R^p, \qquad D \in \mathbb R^{p \times d} \text{ with independent standard normal entries},$$
+# $$\phi(x) = \frac{1}{\sqrt p}\, \max(D x, 0), \qquad D \in \mathbb R^{p \times d} \text{ with independent standard normal entries},$$
 #
-# which leaves a linear model of any size $p$. With the features of $n$ samples in the rows of $A \in \mathbb R^{n \times p}$ and their targets in the rows
-# of $Y \in \mathbb R^{n \times k}$, least squares looks for the $W \in \mathbb R^{p \times k}$ with the smallest
+# which leaves a linear model of any size $p$. With the features of $n$ samples in the rows of $A$, of shape $(n, p)$, and their targets in the rows
+# of $Y$, least squares looks for the $W$ with the smallest
 # $\|A W - Y\|^2$.
 #
 # For $p < n$ there is one solution (if the columns of $A$ are independent), usually not an exact fit.
@@ -106,8 +106,8 @@ draw_spectra()
 # **Given** handwritten digits: 100 to train on, 600 to
 # validate, the rest to test, and targets $Y$ of ten columns, 1 for the image's class and 0 elsewhere.
 #
-# **Write** four functions. Build the two solvers on `np.linalg.svd`. Ready-made solvers fail in the hidden checks, by whatever name: `lstsq` and `pinv` of NumPy, SciPy and torch, LAPACK's `gels` family,
-# scikit-learn's `Ridge` and `LinearRegression`. Numbers have 64 bits; arrays passed in stay as they are.
+# **Write** four functions. Build the two solvers on `np.linalg.svd`. Ready-made solvers (`lstsq`, `pinv`, LAPACK's `gels` family,
+# scikit-learn's `Ridge` and `LinearRegression`) fail in the hidden checks, by whatever name. Numbers have 64 bits; arrays passed in stay as they are.
 #
 # <details><summary>Hint 1: the shapes of an SVD</summary>
 #
@@ -117,7 +117,7 @@ draw_spectra()
 #
 # <details><summary>Hint 2: singular values of zero</summary>
 #
-# Rounding makes numbers such as $10^{-17}$ of them; $1/s_i$ is garbage.
+# Rounding turns them into numbers such as $10^{-17}$, whose reciprocal is garbage.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_double_descent", "locked": true, "schema_version": 3, "solution": false, "task": false}

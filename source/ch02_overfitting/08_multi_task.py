@@ -1,10 +1,9 @@
 # %% [markdown]
 # ## 2.8 A trunk for several tasks
 #
-# A
-# trunk that serves several tasks costs less than a network for each, and has less freedom to memorise the noise of one (Caruana, Machine Learning 28, 1997). Hence the claim: *learning several tasks together improves each*. Where it is false, one speaks of **negative transfer**.
+# A network whose first layers, the **trunk**, serve several tasks costs less than a network for each, and has less freedom to memorise the noise of one (Caruana, Machine Learning 28, 1997). Hence the claim: *learning several tasks together improves each*. Where it is false, one speaks of **negative transfer**.
 #
-# In **hard parameter sharing**, task $t$ has a small head $h_t$ of its own on top of one trunk $f$: $\hat y_t(x) = h_t\big(f(x)\big)$.
+# In **hard parameter sharing**, task $t$ has a small head $h_t$ of its own on top of the trunk $f$: $\hat y_t(x) = h_t\big(f(x)\big)$.
 #
 # The figure has two tasks, $y_t = \tanh(2\, u_t \cdot x)$ plus noise, with directions $u_1$ and $u_2$ among six inputs. Their cosine $\rho$ says how related the tasks are: with $\rho = 1$ they are the
 # same but for the noise, with $\rho = 0$ they have nothing in common. Each has 20 labelled samples. Trunks are
@@ -77,7 +76,7 @@ draw_relatedness()
 #
 # $$\mathcal L_t = \frac{1}{n_t} \sum_{i:\ y_{it} \text{ is known}} (\hat y_{it} - y_{it})^2, \qquad \mathcal L_t = 0 \ \text{ if } n_t = 0 .$$
 #
-# The obvious code has a treacherous mistake. What will the gradient be?
+# The obvious code has a mistake. **Predict:** what will the gradient be?
 
 # %% tags=["demo", "shown"]
 def lose_the_gradient():
@@ -96,7 +95,7 @@ lose_the_gradient()
 #
 # ### Optional: gradients that fight
 #
-# This part is about `project_conflicts` and `surgery=True`, five of the points. Two tasks **conflict** where $g_1 \cdot g_2 < 0$. PCGrad (Yu et al., arXiv:2001.06782, algorithm 1) then removes from each gradient its component
+# (`project_conflicts` and `surgery=True`, five of the points.) Two tasks **conflict** where $g_1 \cdot g_2 < 0$. PCGrad (Yu et al., arXiv:2001.06782, algorithm 1) then removes from each gradient its component
 # along the other, and adds up what is left:
 #
 # $$g_1' = g_1 - \frac{g_1 \cdot g_2}{\lVert g_2 \rVert^2}\, g_2, \qquad
@@ -134,7 +133,8 @@ def draw_surgery():
 draw_surgery()
 
 # %% [markdown]
-# A small step against the sum raises the first task's loss if the sum lies to the left of the dashed line. In the first panel, the large $g_2$ drags it there.
+# A small step against the sum raises the first task's loss if the sum lies to the left of the dashed line. In the first panel, the large $g_2$ drags it there. In the second, neither task suffers.
+#
 # With more tasks, each gradient meets the others, **as they were
 # originally**, in random order. A later cut can bring back an earlier conflict.
 #
@@ -646,7 +646,7 @@ check.score()
 # %% [markdown]
 # ### What a rich task can do for a poor one
 #
-# Your functions, on the tasks from above. **Left:** the first task has 100 labels, the second only a few. **Right:** the worst case from above, one unit and two unrelated tasks.
+# Your functions, on these tasks. **Left:** the first task has 100 labels, the second only a few. **Right:** the worst case, one unit and two unrelated tasks.
 
 # %% tags=["demo", "raises-exception"]
 def fit_tasks(data, width, seed, surgery=False, n_steps=100, every=0):

@@ -9,8 +9,8 @@
 #
 # (*The Elements
 # of Statistical Learning*, eq. 15.1, has the variance). Averaging removes **variance, never bias**, and of
-# the variance only what the members do not share. *Bagging* (Breiman, Machine Learning 24, 1996) makes members differ by
-# giving each a **bootstrap sample**: $n$ rows drawn from the $n$ training rows with replacement. A *random
+# that only what the members do not share. *Bagging* (Breiman, Machine Learning 24, 1996) makes members differ by
+# giving each a **bootstrap sample**: $n$ rows drawn with replacement. A *random
 # forest* (Breiman, Machine Learning 45, 2001) also lets each split choose among a few random
 # columns, to lower $\rho$. **Predict:** what is left of the error if 20 deep trees, or 20 stumps with one split, are averaged?
 
@@ -66,8 +66,7 @@ draw_averages()
 #
 # ### Averages of classifiers
 #
-# Of classifiers, one averages the **probabilities**: $\bar p = \frac1M\sum_m p_m$. As the
-# logarithm is concave, Jensen's inequality gives
+# Of classifiers, one averages the **probabilities**: $\bar p = \frac1M\sum_m p_m$. Jensen's inequality gives
 #
 # $$-\log \bar p_y \;\le\; -\frac1M\sum_m \log p_{m,y}$$
 #
@@ -94,7 +93,7 @@ draw_averages()
 #
 # $$F_0 = \bar y, \qquad F_t = F_{t-1} + \nu\, h_t, \qquad h_t \text{ fitted to the residuals } y - F_{t-1}$$
 #
-# with a *shrinkage* $\nu$ of, say, 0.1. Sums of stumps *can* make a wave: boosting lowers **bias**. Later, it fits the noise, too. In the next figure, a fifth of the training labels of 250 tumours are wrong. **Predict:** which test error rises again?
+# with a *shrinkage* $\nu$. Sums of stumps *can* make a wave: boosting lowers **bias**. Later, it fits the noise, too. In the next figure, a fifth of the training labels of 250 tumours are wrong. **Predict:** which test error rises again?
 
 # %% tags=["demo"]
 def draw_wrong_labels(seeds=3):
@@ -129,7 +128,7 @@ def draw_wrong_labels(seeds=3):
 draw_wrong_labels()
 
 # %% [markdown]
-# Both end up with hardly an error on the labels that they were given. The forest's test error
+# Both end with hardly an error on the given labels. The forest's test error
 # **levels off**: more trees only bring it closer to the average of infinitely many (Breiman 2001, theorem
 # 1.2), which may itself overfit (*Elements*, section 15.3.4). The error of boosting **rises again**: choose the number of trees on
 # validation data, like the epoch in 2.4.
@@ -620,7 +619,7 @@ draw_your_ensembles()
 
 # %% [markdown]
 # On the left, members that learn from the same
-# 60 points share errors: the floor is $\rho s^2$. In the middle, the out-of-bag error comes near the test error without a single row to test on. If members
+# 60 points share errors: the floor is $\rho s^2$. In the middle, the out-of-bag error comes near the test error without a row to test on. If members
 # that saw the row vote, the error seems to be far below the noise (dotted), which nobody can predict.
 # On the right, stumps **add up** to a wave. With full steps, the test error rises in the end; shrinkage 0.1 takes more
 # members, and gets a little lower.

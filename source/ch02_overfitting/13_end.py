@@ -76,4 +76,3 @@
 # - Nakkiran et al., *Deep Double Descent*, arXiv:1912.02292.
 # - Yu et al., *Gradient Surgery for Multi-Task Learning*, arXiv:2001.06782.
 # - Muennighoff et al., *Scaling Data-Constrained Language Models*, arXiv:2305.16264.
-# - Lakshminarayanan et al., *Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles*, arXiv:1612.01474.
