@@ -794,7 +794,7 @@ except NotImplementedError:
 # The first two leaks let test samples into the training: through the choice of features, and through other
 # images of the same patient. The third one is smaller. Each fold is honest, but the best of twelve scores is a maximum. Nested cross-validation measures what choosing yields.
 #
-# **Change, predict, run.** Which bar of the third pair will `draw_leaks(n_samples=400)` change? (The other pairs stay as they are.)
+# **Change, predict, run.** Which bar of the third pair will `draw_leaks(n_samples=400)` change?
 #
 # <details><summary>Answer</summary>
 #

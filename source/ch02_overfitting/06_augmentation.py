@@ -135,7 +135,7 @@ draw_mixing()
 # <details><summary>Hint 1: shifting each image by its own amount</summary>
 #
 # A loop is fine: roll, then set to zero what came round. Without a loop: row $r$ of the result was row `r - down`
-# before, or is zero. Shifts may be larger than the image.
+# before, or is zero.
 # </details>
 #
 # <details><summary>Hint 2: the matrix for affine_grid</summary>

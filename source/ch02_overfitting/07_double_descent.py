@@ -106,7 +106,7 @@ draw_spectra()
 # **Given** handwritten digits: 100 to train on, 600 to
 # validate, the rest to test, and targets $Y$ of ten columns, 1 for the image's class and 0 elsewhere.
 #
-# **Write** four functions. Build the two solvers on `np.linalg.svd`. Ready-made solvers (`lstsq`, `pinv`, LAPACK's `gels` family,
+# **Write** four functions. Build the two solvers on `np.linalg.svd`. Ready-made solvers (`lstsq` and `pinv` of any library, LAPACK's `gels` family,
 # scikit-learn's `Ridge` and `LinearRegression`) fail in the hidden checks, by whatever name. Numbers have 64 bits; arrays passed in stay as they are.
 #
 # <details><summary>Hint 1: the shapes of an SVD</summary>
