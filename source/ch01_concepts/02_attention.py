@@ -596,8 +596,7 @@ def draw_heads(sharpness):
 draw_heads(sharpness=3)
 
 # %% [markdown]
-# **What it costs.** The weights are a $T \times T$ matrix per head. FlashAttention (Dao et al., arXiv:2205.14135) does not store it, but the number of
-# operations still grows with the square of the length.
+# **What it costs.** $T \times T$ weights per head. FlashAttention (Dao et al., arXiv:2205.14135) does not store them, but computes as much.
 #
 # **Change, predict, run.** `sharpness` multiplies the weights of the query and key projections. What will
 # `draw_heads(sharpness=0)` draw? Which cells are the same for every value?
