@@ -63,7 +63,7 @@ for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or n
 # | [W1.2](#W1.2-Three-scenarios) | choose models for three tasks | 35 |
 # | [W1.3](#W1.3-Due-diligence) | check a business plan | 40 |
 #
-# Times include reading; W is in writing. You need Python, a little PyTorch and matrix multiplication. Nothing is downloaded.
+# Times include reading; W is in writing. You need Python, a little PyTorch (Keras in 1.8 and 1.9) and matrix multiplication. Nothing is downloaded.
 #
 # **How an exercise works.** Replace `raise NotImplementedError` with your answer, run the cell, then run the test cell below it. A table shows
 # which properties hold. When you hand in, hidden checks test further properties, so follow the docstring.

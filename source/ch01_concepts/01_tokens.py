@@ -14,7 +14,7 @@ print(list("naïve 🙂".encode()))
 # Whole words make them short, but a vocabulary of words never ends: names, typing errors, `__init_subclass__`.
 #
 # **Byte pair encoding** (BPE) lies between the two. Gage used it to compress files (*The C Users Journal*, February 1994),
-# Sennrich et al. (arXiv:1508.07909) for translation, and GPT-2 on bytes. The training is one loop:
+# Sennrich et al. (arXiv:1508.07909) to translate; GPT-2 ran it on bytes. The training is one loop:
 #
 # 1. Start with one token for each byte.
 # 2. Count all pairs of neighbours in the training text. Take the most frequent.
@@ -34,8 +34,8 @@ print(list("naïve 🙂".encode()))
 #
 # ### Three rules that are easy to get wrong
 #
-# **No merge crosses a piece.** First `split_text` cuts the text into words, punctuation and white space. Otherwise `dog.` and `dog!` could become tokens (GPT-2's paper, section 2.2).
-# Pairs are counted and merged inside pieces only.
+# **No merge crosses a piece.** First `split_text` cuts the text into words (each with the space before it), punctuation and white space.
+# Otherwise `dog.` and `dog!` could become tokens (GPT-2's paper, section 2.2). Pairs are counted and merged inside pieces only.
 #
 # **Old merges come first.** A new text is encoded with the merges in the order in which they were learnt, not with the longest token that
 # fits. With the merges b + c, a + b, ab + c, the text `abc` becomes `a`, `bc`, although there is a token `abc`.
@@ -570,7 +570,7 @@ show_tokens(512)
 #
 # <details><summary>Answer</summary>
 #
-# Only English (35 to 29) and German (46 to 39) become shorter: a larger vocabulary helps those whose text was learnt from.
+# Only English (35 to 29) and German (46 to 39) become shorter: only what looks like the training text gains.
 # On new documentation, bytes per token grow from 2.04 to 2.71, by a third: each further merge is rarer than those before.
 # (The numbers depend on your Python.)
 # </details>

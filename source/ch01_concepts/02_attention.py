@@ -1,8 +1,8 @@
 # %% [markdown]
 # ## 1.2 Attention
 #
-# **Attention** looks up what it needs in a sequence. Each position $i$ asks with a **query** $q_i$; each position $j$ offers a **key** $k_j$ and a **value** $v_j$. The answer
-# is an average of the values, weighted by how well the keys match the query (Vaswani et al., arXiv:1706.03762, section 3.2):
+# **Attention** looks up what it needs in a sequence. Each position $i$ asks with a **query** $q_i$; each position $j$ offers a **key** $k_j$ and
+# a **value** $v_j$. The answer is an average of the values, weighted by how well the keys match the query (Vaswani et al., arXiv:1706.03762, section 3.2):
 #
 # $$\mathrm{attention}(Q, K, V) = \underbrace{\mathrm{softmax}\!\Big(\frac{QK^\top}{\sqrt{d_k}}\Big)}_{\text{weights } A}\,V$$
 #
@@ -12,7 +12,7 @@
 #
 # If the entries of $q$ and $k$ are independent with mean 0 and variance 1, then $q \cdot k$ is
 # a sum of $d_k$ terms of variance 1. Its standard deviation is $\sqrt{d_k}$: 23 at $d_k = 512$.
-# What does a softmax make of that? And of scores divided by $d_k$?
+# What does a softmax make of such scores? And of scores divided by $d_k$?
 
 # %% tags=["demo"]
 def draw_scales(n_keys=16, trials=400):
@@ -88,7 +88,7 @@ draw_masks()
 # %% [markdown]
 # ### Heads
 #
-# One softmax yields one average. To look at several places, attention runs in $h$ heads on narrower vectors:
+# One softmax yields one average. To look at several places, attention runs in $h$ heads on narrower vectors, and a layer $W_o$ mixes the results:
 #
 # ```text
 # (B, T, d) ──split──▶ (B, h, T, d/h) ──attention──▶ (B, h, T, d/h) ──merge──▶ (B, T, d) ──▶ W_o
@@ -107,7 +107,7 @@ draw_masks()
 # > **Difficulty** ★★★☆ · **45 minutes** · **13 points** · PyTorch
 #
 # **Write** `attention`, and the three methods of `MultiHeadAttention`, from matrix products (`@` or `einsum`),
-# masking and a softmax. PyTorch's own attention, under any name, is out of reach while you are graded.
+# masking and a softmax (PyTorch's or your own). PyTorch's own attention, under any name, is out of reach while you are graded.
 #
 # 1. **Any leading dimensions**, also none. (`key.mT`, not `key.T`.)
 # 2. **Any floating-point type**, from `float16` and `bfloat16` to `float64`: the results have the inputs' type and its precision.
@@ -596,7 +596,8 @@ def draw_heads(sharpness):
 draw_heads(sharpness=3)
 
 # %% [markdown]
-# **What it costs.** $T \times T$ weights per head. FlashAttention (Dao et al., arXiv:2205.14135) does not store them, but computes as much.
+# **What it costs.** $T \times T$ weights per head: the square of the length. FlashAttention (Dao et al., arXiv:2205.14135) does not store them,
+# but saves no operations.
 #
 # **Change, predict, run.** `sharpness` multiplies the weights of the query and key projections. What will
 # `draw_heads(sharpness=0)` draw? Which cells are the same for every value?

@@ -72,7 +72,8 @@ def draw_source():
 draw_source()
 
 # %% [markdown]
-# The simplest language model counts what followed each context of $k$ letters, and predicts with these frequencies. For which $k$ will it be best on fresh text? And on the text that it has counted?
+# The simplest language model counts what followed each context of $k$ letters, and predicts with these frequencies (plus a tenth of a count).
+# For which $k$ will it be best on fresh text? And on the text that it has counted?
 
 # %% tags=["demo"]
 def coded_contexts(tokens: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,7 +152,7 @@ draw_counting_models()
 #
 # <details><summary>Hint 1: the shares π</summary>
 #
-# With the sum, the linear equations have exactly one solution.
+# The equations for $\pi$ are linear; with the sum, they have exactly one solution.
 # Or repeat `pairs = torch.einsum("ab,abc->bc", pairs, transition)` until nothing changes; a small change per step does not mean
 # that the end is near. For $0 \log 0$ there is `torch.special.entr`.
 # </details>
@@ -825,7 +826,7 @@ def draw_two_models():
 draw_two_models()
 
 # %% [markdown]
-# The causal model levels off a little above the floor, partly without fault: at the first position of each window it has seen one
+# The causal model levels off a little above the floor. Part of the gap is not its fault: at the first position of each window it has seen one
 # letter, and can do no better than the dotted line on the right.
 #
 # The model that looks ahead reads the answer; when it writes, there is nothing ahead. On real text, where nobody knows the floor,
@@ -833,7 +834,7 @@ draw_two_models()
 #
 # ### Parameters need data to fill them
 #
-# "Large models generalise better because they have many parameters." In the next figure, the letters three and
+# "Large models generalise better because they have many parameters." Is that so? In the next figure, the letters three and
 # four places back have a weak influence (15 % and 10 %), so only $k = 4$ can represent the source. Its $K$ free
 # probabilities cost about $K / 2D$ nats after $D$ letters (expand the KL divergence to second order). Where will the curves cross?
 
@@ -869,7 +870,7 @@ draw_growing_amounts()
 # %% [markdown]
 # Small models learn fast and get stuck, as they cannot represent the source. The best is $k = 2$ after a thousand letters,
 # $k = 3$ from some 20,000 on, $k = 4$ from some 200,000 (in three runs with fresh random numbers, too). More parameters generalise better only if there is
-# enough data. Real text gives flatter curves ($D^{-0.28}$ in Hoffmann's fit), perhaps for its long tail of rare things to learn (Hutter,
+# enough data. Real text gives flatter curves ($D^{-0.28}$ in Hoffmann's fit), perhaps because of its long tail of rare things to learn (Hutter,
 # arXiv:2102.04074).
 #
 # **Change, predict, run.** Call `draw_growing_amounts(share_of_third=0, share_of_fourth=0)`. Which models will reach the floor, and in which order?

@@ -70,7 +70,7 @@ write_greedily()
 
 # %% [markdown]
 # It goes in circles: as soon as four letters come back, all that follows comes back. Large
-# transformers look further back, and still GPT-2 repeated itself when it wrote what is most probable (Holtzman et al., arXiv:1904.09751).
+# transformers look further back, and yet GPT-2 repeated itself when it wrote what is most probable (Holtzman et al., arXiv:1904.09751).
 # Text by people is not the most probable text.
 #
 # So one draws. But thousands of improbable tokens are together not improbable, and one bad token can spoil what follows. Three numbers
@@ -689,7 +689,7 @@ def show_temperatures(temperatures: tuple[float, ...], top_k: int | None = None,
 show_temperatures((0, 0.5, 1, 2, 4))
 
 # %% [markdown]
-# At $T = 0$ all texts are the same circle, and nearly a fifth of the words, `sing`, is not even in the documentation. At 0.5, 93 to 98 % of the words
+# At $T = 0$ all texts are the same circle, and nearly a fifth of the words are `sing`, which is not even in the documentation. At 0.5, 93 to 98 % of the words
 # are known, but more than half are repetitions. At 4, three quarters of the words are different, and 78 to 90 % are known (five seeds).
 #
 # Here, a letter that was never seen in a place has probability zero at any temperature. A neural network gives **every** token a positive

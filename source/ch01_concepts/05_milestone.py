@@ -1,8 +1,8 @@
 # %% [markdown]
 # ## 1.5 A model of your own
 #
-# A tokenizer, attention, training, a sampler: put together, they make the model that opened this chapter. They train for one minute and then write what nobody
-# has written before. (No points.)
+# A tokenizer, attention, training, a sampler: put together, they make the model that opened this chapter. One minute of training, and it writes
+# what nobody has written before. (No points.)
 #
 # In the code, `own.encode` is your `encode`, or a packaged one if yours does not run yet.
 
