@@ -126,7 +126,7 @@ draw_counting_models()
 # | validation text was trained on | below the floor |
 # | bits compared with nats | off by a factor of 1.44 |
 # | dropout left on | too high |
-# | mean of unequal batches' means | slightly wrong; nobody notices |
+# | mean of unequal batches' means | a little wrong; nobody notices |
 #
 # ### What the source's entropy is
 #
@@ -769,7 +769,7 @@ check.score()
 # %% [markdown]
 # ### Does it reach the floor, and who falls through it?
 #
-# Your functions train two models on the same text. They differ in one argument of one call, `is_causal`. Which curve would you rather show?
+# Your functions train two models that differ in one argument of one call, `is_causal`. Which curve would you rather show?
 
 # %% tags=["demo", "raises-exception"]
 def counted_entropy(codes, following):
