@@ -191,6 +191,6 @@ let_it_write("Love is", "To be or not to be", "If you are unhappy,")
 #
 # <details><summary>Answer</summary>
 #
-# At 0.1 it nearly always takes the likeliest token, and goes round in common phrases, such as "the same as". At 1.5, most
+# At 0.1 it nearly always takes the likeliest token, and comes back to the same phrases, such as "the same as" and `"__getitem__()"`. At 1.5, many
 # words do not exist, and the layout falls apart.
 # </details>
