@@ -115,15 +115,10 @@ draw_masks()
 # 4. **No NaN.** As long as inputs and scores are finite, so are results and gradients. A query that may look at nothing gets weights and output
 #    of exactly zero.
 #
-# <details><summary>Hint 1: a row without any allowed key</summary>
+# <details><summary>Hint: a row without any allowed key</summary>
 #
 # With $-\infty$ everywhere, the softmax is 0/0. A NaN that is replaced afterwards survives in the gradient.
 # Use the most negative *finite* number of the type (`torch.finfo`), and multiply the weights by the mask afterwards.
-# </details>
-#
-# <details><summary>Hint 2: the mask and the heads</summary>
-#
-# Scores have four axes. Where must a mask's missing axis go?
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "attention", "locked": false, "schema_version": 3, "solution": true, "task": false}

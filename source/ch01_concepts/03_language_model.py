@@ -9,8 +9,8 @@
 #
 # ### Why there is a floor
 #
-# A source emits tokens $x_1, x_2, \dots$, each with probability $p(x_t \mid x_{<t})$. A model
-# predicts each with $q(\cdot \mid x_{<t})$. Its loss is the cross-entropy; insert $p/p$ into the logarithm:
+# A source emits each token with probability $p(x_t \mid x_{<t})$. A model
+# predicts it with $q(\cdot \mid x_{<t})$. Its loss is the cross-entropy; insert $p/p$ into the logarithm:
 #
 # $$\underbrace{\mathbb{E}\big[-\log q(x_t \mid x_{<t})\big]}_{\text{loss}}
 #   = \underbrace{\mathbb{E}\big[-\log p(x_t \mid x_{<t})\big]}_{\text{entropy of the source}}
@@ -148,7 +148,6 @@ draw_counting_models()
 # `lm_loss` and `bits_and_perplexity`.
 #
 # **Write** `entropy_rate` (the floor), `draw_windows` (inputs, and targets one token later), `evaluate_lm` (the loss on a whole text) and `train_lm`.
-# A function that is wrong only because a different one is keeps its points.
 #
 # <details><summary>Hint 1: the shares π</summary>
 #
@@ -869,7 +868,7 @@ draw_growing_amounts()
 
 # %% [markdown]
 # Small models learn fast and get stuck, as they cannot represent the source. The best is $k = 2$ after a thousand letters,
-# $k = 3$ from some 20,000 on, $k = 4$ from some 200,000 (in three runs with fresh random numbers, too). More parameters generalise better only if there is
+# $k = 3$ from some 20,000 on, $k = 4$ from some 200,000 (two more runs agree). More parameters generalise better only if there is
 # enough data. Real text gives flatter curves ($D^{-0.28}$ in Hoffmann's fit), perhaps because of its long tail of rare things to learn (Hutter,
 # arXiv:2102.04074).
 #

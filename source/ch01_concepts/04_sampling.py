@@ -97,7 +97,7 @@ write_greedily()
 #
 # > **Difficulty** ★★☆☆ · **30 minutes** · **13 points** · PyTorch
 #
-# **Write** four functions, with anything from PyTorch (`topk`, `sort`, `multinomial`).
+# **Write** four functions, with anything from PyTorch.
 #
 # <details><summary>Hint 1: top-p, and the way back</summary>
 #
@@ -641,7 +641,7 @@ check.score()
 # %% [markdown]
 # ### Between boredom and nonsense
 #
-# Your `generate` writes 8 texts of 150 letters at each temperature. Counted are the share of words that are in the documentation, and the share of
+# Your `generate` writes 8 texts of 150 letters at each temperature. Counted are the shares of words that the documentation has and of
 # different words. **Predict first.** Which way does each curve go from 0 to 4?
 
 # %% tags=["demo"]
