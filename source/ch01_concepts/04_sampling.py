@@ -689,8 +689,8 @@ def show_temperatures(temperatures: tuple[float, ...], top_k: int | None = None,
 show_temperatures((0, 0.5, 1, 2, 4))
 
 # %% [markdown]
-# At $T = 0$ all texts are the same circle, and nearly a fifth of the words are `sing`, which is not even in the documentation. At 0.5, 93 to 98 % of the words
-# are known, but more than half are repetitions. At 4, three quarters of the words are different, and 78 to 90 % are known (five seeds).
+# At $T = 0$ all texts are the same circle, and nearly a fifth of the words are `sing`, which is not even in the documentation. At 0.5, 96 to 98 % of the words
+# are known, but more than half are repetitions. At 4, three quarters of the words are different, and 86 to 90 % are known (four seeds).
 #
 # Here, a letter that was never seen in a place has probability zero at any temperature. A neural network gives **every** token a positive
 # probability, and a high temperature raises the small ones: there, top-k and top-p are needed.
