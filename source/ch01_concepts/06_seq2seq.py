@@ -325,19 +325,9 @@ draw_positions()
 # are multiplied by $\sqrt{d}$, where the layer norms stand and whether one more follows the last layer, the activation,
 # and whether the output layer has a bias or weights of its own.
 #
-# <details><summary>Hint 1: True means the opposite</summary>
+# <details><summary>Hint: True means the opposite</summary>
 #
 # In the masks of `nn.Transformer` and `nn.MultiheadAttention`, `True` means "may **not** look". Look up which masks the attributes `encoder` and `decoder` of `nn.Transformer` take.
-# </details>
-#
-# <details><summary>Hint 2: the loss</summary>
-#
-# `F.cross_entropy` wants (positions, classes) and (positions,), and has an argument for a label that does not count.
-# </details>
-#
-# <details><summary>Hint 3: rows that end at different times</summary>
-#
-# Keep a Boolean vector of the rows that have ended.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "seq2seq", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -1039,12 +1029,12 @@ compare_losses(steps=200)
 # Judged by its loss, the wrong model is the better one. It has learnt to copy its input,
 # and when nobody shows it the answer, it has nothing to copy. **Only decoding tells.**
 #
-# (If your shifted model writes few words correctly and multiplies its embeddings by $\sqrt d$: start them with a standard
+# (If your model multiplies its embeddings by $\sqrt d$, start them with a standard
 # deviation of $1/\sqrt d$, or they drown the positions.)
 #
 # The third picture shows how strongly each written token depends on each source token (by the gradient's length). Nobody told the model that the last letter comes first.
 #
-# **Change, predict, run.** Train for a tenth of the time: `compare_losses(steps=20)`. Which of the two models will have the lower loss, and which will write more words correctly?
+# **Change, predict, run.** Train for a tenth of the time: `compare_losses(steps=20)`. Which model will have the lower loss, and which will write more words correctly?
 #
 # <details><summary>What you should see</summary>
 #

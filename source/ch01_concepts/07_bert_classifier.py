@@ -39,7 +39,7 @@
 #
 # <details><summary>Compare your list for A</summary>
 #
-# - `_, pooled = ...` unpacks **names**: the encoder returns a dictionary, so `pooled` is the text `"pooler_output"`, and the error comes a line later. Up to version 3
+# - `_, pooled = ...` unpacks **names**: the encoder returns a dictionary, so `pooled` is the text `"pooler_output"`. Up to version 3
 #   of the library, models returned tuples (huggingface/transformers, issue 8879).
 # - Nothing is trained.
 # </details>
@@ -151,7 +151,7 @@ def padding_shift():
 padding_shift()
 
 # %% [markdown]
-# With weights so small, the outputs hardly depend on *anything*. A test with a tolerance of $10^{-4}$ may pass a model that ignores the mask. **Test with weights as large as those of a trained model**: the hidden checks do.
+# With weights so small, the outputs hardly depend on *anything*. A test with a tolerance of $10^{-4}$ may pass a model that ignores the mask. **Test with large weights**, like those of a trained model.
 #
 # ### Reviews that cannot be judged word by word
 #
@@ -176,12 +176,7 @@ padding_shift()
 # Tokenizers and `BertModel.forward` order them differently. Pass them by name.
 # </details>
 #
-# <details><summary>Hint 2: where is the softmax?</summary>
-#
-# Nowhere: `F.cross_entropy` takes logits. With a softmax in front, the loss of two classes cannot fall below $\log(1 + e^{-1}) = 0.31$.
-# </details>
-#
-# <details><summary>Hint 3: two switches</summary>
+# <details><summary>Hint 2: two switches</summary>
 #
 # `model.eval()` turns dropout off, `torch.no_grad()` stops the recording of gradients. Neither does the other's work.
 # </details>
@@ -675,7 +670,7 @@ check.score()
 # %% [markdown]
 # ### Does it learn to negate?
 #
-# Your functions, at three learning rates, from the same weights. Then the mask hides one word at a time from the best model.
+# Your functions, at three learning rates. Then the mask hides one word at a time from the best model.
 
 # %% tags=["demo"]
 def learn_to_negate(rates, epochs=9, seed=0):
@@ -736,7 +731,7 @@ def learn_to_negate(rates, epochs=9, seed=0):
 learn_to_negate(rates=(1e-4, 1e-3, 2e-2))
 
 # %% [markdown]
-# At 0.001 the model guesses for some epochs, and then finds the rule within two or three. The other two rates do not get there. "It does not learn" is often a statement about the learning rate.
+# At 0.001 the model guesses for some epochs, and then finds the rule within two or three. The other two rates do not get there. "It does not learn" often means: not at this learning rate.
 #
 # Hiding "not" turns the answer over. Now look at the adjectives: without them nothing is left to
 # judge, such a sentence never occurred in training, and still the model answers with a number close to 0 or 1.

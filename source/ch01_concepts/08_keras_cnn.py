@@ -87,11 +87,6 @@ one_mistake_at_a_time()
 # 3. flatten, then a dense layer with 10 outputs: **logits**
 #
 # Use `verbose=0` in `fit`: a progress bar fills the notebook.
-#
-# <details><summary>Hint: how many parameters should it have?</summary>
-#
-# A convolution has (height × width × input channels + 1) × filters; the dense layer gets 2 × 2 × 32 numbers. Compare with `model.count_params()`.
-# </details>
 
 # %% nbgrader={"grade": false, "grade_id": "digits_cnn", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def split_digits(

@@ -4,7 +4,7 @@
 # In a **generative adversarial network**, one network makes samples and a different one judges them. Both can have any size: GigaGAN has a billion
 # parameters (arXiv:2303.05511), those of this section fewer than 30,000.
 #
-# This listing, adapted from TensorFlow's DCGAN tutorial, is to make pictures of 128 × 128 pixels with values from 0 to 1. Which line raises an error? What else is wrong?
+# This listing, adapted from TensorFlow's DCGAN tutorial, is to make pictures of 128 × 128 pixels, values from 0 to 1. Which line raises an error? What else is wrong?
 #
 # ```python
 # def gan():
@@ -25,10 +25,10 @@
 #
 # <details><summary>Compare your list</summary>
 #
-# - The assertion fails: a transposed convolution with stride 2 doubles the side, and no number of doublings takes 7 to 128.
-# - There is no GAN: no opponent, no loss, no training.
+# - The assertion fails: a transposed convolution with stride 2 doubles the side, and no doublings take 7 to 128.
+# - There is no GAN: no opponent, no training.
 # - Called without `training=`, batch normalisation uses its moving averages, which nothing has moved yet.
-# - `tanh` is for images scaled to $[-1, 1]$. In $[0, 1]$, one negative pixel gives a fake away.
+# - `tanh` is for images from $-1$ to $1$. Here one negative pixel gives a fake away.
 # - Kernel 5 with stride 2 gives neighbouring pixels unequal shares, a checkerboard (Odena et al., Distill, 2016). Kernel 4 has none.
 # </details>
 
@@ -71,16 +71,16 @@ where_doublings_lead()
 # The **generator** $G$ turns noise $z$ into an image. The **discriminator** maps an image to a logit $\ell(x)$;
 # $D(x) = \sigma(\ell(x))$ is its probability that $x$ is real. It minimises what the generator tries to raise (Goodfellow et al., arXiv:1406.2661, equation 1):
 #
-# $$\begin{aligned} L_D &= -\mathbb E_x \log D(x) - \mathbb E_z \log\big(1 - D(G(z))\big) \\
-# &= \mathbb E_x\,\mathrm{softplus}(-\ell(x)) + \mathbb E_z\,\mathrm{softplus}(\ell(G(z))), \quad \mathrm{softplus}(t) = \log(1 + e^t). \end{aligned}$$
+# $$\begin{aligned} L_D &= -\mathbb{E}_x \log D(x) - \mathbb{E}_z \log\big(1 - D(G(z))\big) \\
+# &= \mathbb{E}_x\,\mathrm{softplus}(-\ell(x)) + \mathbb{E}_z\,\mathrm{softplus}(\ell(G(z))), \quad \mathrm{softplus}(t) = \log(1 + e^t). \end{aligned}$$
 #
-# For densities $p$ of real and $q$ of generated images, the best discriminator is $D^* = p / (p + q)$ (their proposition 1). Once
+# For densities $p$ of real and $q$ of generated images, the best discriminator is $D^* = p / (p + q)$ (proposition 1). When
 # $q = p$, it can only guess, and $L_D = 2 \log 2$: a falling loss is not the aim.
 #
-# Early on, the discriminator recognises what the generator makes: $\ell(G(z)) \ll 0$. The derivative of $\log(1 - D)$ with respect to the logit is $-D$: it
-# vanishes just when the generator has everything to learn. The paper's remedy (section 3) is the **non-saturating** loss
+# Early on, the discriminator recognises what the generator makes: $\ell(G(z)) \ll 0$. The derivative of $\log(1 - D)$ by the logit, $-D$,
+# vanishes just when the generator has everything to learn. The remedy (section 3) is the **non-saturating** loss
 #
-# $$L_G = -\mathbb E_z \log D(G(z)) = \mathbb E_z\,\mathrm{softplus}(-\ell(G(z))), \quad \frac{\partial}{\partial \ell}\,\mathrm{softplus}(-\ell) = -(1 - D).$$
+# $$L_G = -\mathbb{E}_z \log D(G(z)) = \mathbb{E}_z\,\mathrm{softplus}(-\ell(G(z))), \quad \frac{\partial}{\partial \ell}\,\mathrm{softplus}(-\ell) = -(1 - D).$$
 
 # %% tags=["demo"]
 def losses_of_the_game():
@@ -111,13 +111,11 @@ def losses_of_the_game():
 losses_of_the_game()
 
 # %% [markdown]
-#
-#
 # ### Exercise 1.9 · The GAN, repaired
 #
 # > **Difficulty** ★★★☆ · **45 minutes** · **12 points** · Keras 3 on TensorFlow
 #
-# **Given**: `upsampling_plan`, which finds the start, and `build_discriminator`. **Write** the generator, two losses and a training step.
+# **Given**: `upsampling_plan` and `build_discriminator`. **Write** the generator, two losses and a training step.
 #
 # With `start, doublings = upsampling_plan(size)`, the **generator** is
 #
@@ -127,17 +125,10 @@ losses_of_the_game()
 #
 # The **training step** has two halves. All calls are with `training=True`: then batch normalisation uses the statistics of the batch, and moves its averages towards them.
 #
-# 1. *Discriminator.* Draw noise, make as many images from it as there are real ones, compute $L_D$, update the discriminator.
+# 1. *Discriminator.* Make as many images from noise as there are real ones, compute $L_D$, update the discriminator.
 # 2. *Generator.* Draw **new** noise, compute $L_G$ with the discriminator as it is **now**, update the generator.
 #
-# It has to work inside `tf.function`, too.
-#
-# <details><summary>Hint 1: losses of large logits</summary>
-#
-# `log(sigmoid(-200))` is the logarithm of 0 in `float32`. `tf.nn.softplus` and `keras.ops.softplus` are exact for any argument.
-# </details>
-#
-# <details><summary>Hint 2: a step of one network only</summary>
+# <details><summary>Hint 1: a step of one network only</summary>
 #
 # ```python
 # with tf.GradientTape() as tape:
@@ -147,10 +138,9 @@ losses_of_the_game()
 # ```
 # </details>
 #
-# <details><summary>Hint 3: noise that stays fresh</summary>
+# <details><summary>Hint 2: noise that stays fresh</summary>
 #
-# `tf.function` runs your code once, to record TensorFlow's operations, and replays those. `np.random` draws only
-# while it records; `tf.random.normal` is recorded as an operation.
+# `tf.function` records TensorFlow's operations once and replays those. `np.random` draws only while it records; `tf.random.normal` is an operation.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_gan", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -770,12 +760,12 @@ learn_to_draw()
 
 # %% [markdown]
 # The discriminator's half stays near $\log 2$, where it can only guess. The generator's loss rises, falls below 1 within some 250 steps, and then stays, while the pictures
-# still improve: the losses say only that the two are a match for each other. Generated digits are *farther* from their nearest real neighbour than unseen real digits: nothing
+# still improve: the losses say only that the two are a match for each other. On average, generated digits are *farther* from their nearest real neighbour than unseen real digits: nothing
 # is copied. Whether they are new or badly drawn, this distance cannot say (chapter 6).
 #
 # **Your turn.** Which has more parameters: the generator for 30 pixels a side or the one for 128? Decide, then print `build_generator(size).count_params()` for both.
 #
 # <details><summary>Answer</summary>
 #
-# The smaller one: 139,361 against 91,841. 30 is $15 \cdot 2$, so its dense layer makes a start of 15 × 15; 128 begins with 4 × 4.
+# The one for 30: 139,361 against 91,841. 30 is 15 · 2, so its dense layer makes a start of 15 × 15; 128 begins with 4 × 4.
 # </details>

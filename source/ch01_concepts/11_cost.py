@@ -5,8 +5,6 @@
 # power station? A list of sizes is enough to compute it.
 #
 # ### Where the parameters are
-#
-# A decoder-only transformer is an embedding table, $L$ identical blocks and an output layer.
 
 # %% tags=["demo"]
 def draw_blocks():
@@ -68,8 +66,8 @@ draw_blocks()
 # | output layer | $V d$, or 0 if **tied**: shared with the embedding |
 #
 # In **grouped-query attention** (Ainslie et al., arXiv:2305.13245), several query heads share a
-# key-value head, $h_{kv} < h$. A **gated** feed-forward network
-# (Shazeer, arXiv:2002.05202) multiplies two projections before the last one. More heads alone do *not* mean more parameters: they cut the same $d \times d$ matrix into
+# key-value head. A **gated** feed-forward network
+# (Shazeer, arXiv:2002.05202) multiplies two projections before the last one. More heads alone do *not* mean more parameters: they cut the same matrix into
 # strips. Only the ratio $h_{kv}/h$ counts.
 #
 # **By hand.** Take $V=10$, $d=4$, one block, $h=2$, $h_{kv}=1$ (so $d_h=2$), $f=6$, gated, RMSNorm, no biases,
@@ -94,8 +92,7 @@ draw_blocks()
 # size, for the gradients of the weights and of the inputs. Two plus four is the six in $6ND$.
 #
 # $6ND$ is an estimate. It leaves out the products $QK^\top$ and $AV$, which involve no
-# weights, and whose cost per token grows with the length $T$. (A causal model needs only half
-# of the square; we count the full square, as FLOP counters do.)
+# weights, and whose cost per token grows with the length $T$. (We count the full square, as FLOP counters do; a causal model needs half.)
 # And it counts the embedding table, although looking up a row is no product. (Kaplan et al.
 # leave embeddings out because their scaling laws come out cleaner so: section 2.1.) From which length on is attention the larger part?
 
@@ -126,21 +123,10 @@ draw_share_of_attention()
 #
 # > **Difficulty** ★★☆☆ · **40 minutes** · **10 points** · plain Python
 #
-# **Given** is `DecoderConfig`, and two published models written in it. **Write** seven functions of a few lines that turn it into
-# parameters, bytes, FLOPs and hours. Whole numbers and floats are both fine as results.
+# **Given** is `DecoderConfig`, and two published models. **Write** seven functions of a few lines that turn it into
+# parameters, bytes, FLOPs and hours, as whole numbers or floats.
 #
-# <details><summary>Hint 1: my parameter count is a little off</summary>
-#
-# Divide the difference by $d$. Whole multiples
-# of $d$ per block point to biases or norms; a difference of $Vd$ is the output layer.
-# </details>
-#
-# <details><summary>Hint 2: which matrices count in the forward pass?</summary>
-#
-# Those that are multiplied with something: not the embedding table, but the output layer, even if it is tied.
-# </details>
-#
-# <details><summary>Hint 3: the FLOPs of attention</summary>
+# <details><summary>Hint: the FLOPs of attention</summary>
 #
 # For one sequence and one head, $Q$ is $T \times d_h$ and $K^\top$ is $d_h \times T$. How many
 # heads are there, and does it matter that some of them share keys and values?
@@ -511,7 +497,7 @@ check.score()
 # %% [markdown]
 # ### What your calculator says
 #
-# Which part is largest in GPT-2 small, and which in Llama 3 8B?
+# Guess: what share do the embedding tables have in GPT-2 small, and what share in Llama 3 8B?
 
 # %% tags=["demo", "raises-exception"]
 def breakdown(config):
@@ -577,6 +563,6 @@ print(f"\nMeta's model card reports 1,300,000 H100-hours for Llama 3 8B: {traini
 #
 # <details><summary>What you should see</summary>
 #
-# The cache becomes four times as large: 4 GiB instead of 1. Parameters grow by a tenth only, from 8.0 to 8.8 billion, and FLOPs with them, as $W_k$ and $W_v$ are a small part of a block.
+# The cache becomes four times as large: 4 GiB instead of 1. Parameters, the bytes for them, FLOPs and hours grow by a tenth or less, as $W_k$ and $W_v$ are a small part of a block.
 # </details>
 

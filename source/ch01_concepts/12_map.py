@@ -1,14 +1,13 @@
 # %% [markdown]
 # ## 1.12 The rest of the map
 #
-# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. Translation is judged by people, with BLEU as a cheap
-# stand-in; question answering with retrieval (arXiv:2005.11401) by whether the source says so; speech recognition by word error rates, for each accent.
+# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. An answer with retrieval (arXiv:2005.11401), for example, is judged by whether the source says so.
 #
 # ### Pictures and sound
 #
 # A **vision transformer** (Dosovitskiy et al., arXiv:2010.11929) treats patches of an image as tokens. A **detector** says what is where: **Faster R-CNN** (arXiv:1506.01497)
 # proposes regions and then classifies them; **YOLO** (arXiv:1506.02640) predicts boxes and classes in one pass: 45 images a second against 7, at a mean average precision of 63.4
-# against 73.2 (its table 1). Such networks are small: Inception-v3, a classifier of the same years, has fewer than 25 million parameters (arXiv:1512.00567). Both detectors end in **non-maximum suppression**: keep the box with the highest score, drop boxes that overlap it by more than a limit,
+# against 73.2 (its table 1). Such networks are small: Inception-v3, a classifier of the same years, has fewer than 25 million parameters (arXiv:1512.00567). Both detectors end in **non-maximum suppression**: keep the box with the highest score, drop those that overlap it by more than a limit,
 # repeat. **Predict:** how many of these seven invented boxes remain?
 
 # %% tags=["demo"]
@@ -54,24 +53,22 @@ boxes_and_patches()
 # %% [markdown]
 # Suppression removes *duplicates*, not *mistakes*: the box on the leaves is still there.
 #
-# A **spectrogram** of speech measures how much of each frequency is in each short window: a picture with time on one
-# axis. Whisper (1.6) reads one.
+# Speech becomes a picture, too: a **spectrogram** shows how much of each frequency is in each short window. Whisper (1.6) reads one.
 #
 # ### Data
 #
 # For GPT-3, 45 TB of compressed text from Common Crawl were filtered down to 570 GB (arXiv:2005.14165, section 2.2). The usual steps:
 #
-# 1. **Extract** the text; find its language.
-# 2. **Deduplicate.** Without copies, models emit memorised text ten times less often (Lee et al., arXiv:2107.06499).
-# 3. **Filter** by quality, and remove personal data: phone numbers and e-mail addresses came out of GPT-2 again (Carlini et al., arXiv:2012.07805).
-# 4. **Decontaminate**: take out the test sets on which the model will be judged.
-# 5. **Mix** sources.
+# 1. **Deduplicate.** Without copies, models emit memorised text ten times less often (Lee et al., arXiv:2107.06499).
+# 2. **Filter** by quality, and remove personal data: phone numbers and e-mail addresses came out of GPT-2 again (Carlini et al., arXiv:2012.07805).
+# 3. **Decontaminate**: take out the test sets.
+# 4. **Mix** sources.
 #
 # All public text may be used up between 2026 and 2032 (Villalobos et al., arXiv:2211.04325). More telemetry does not help: a language model needs text that is worth predicting.
 #
 # ### Hardware and time
 #
-# The figure uses your calculator and an H100: 989 TFLOP/s for dense products in 16 bits (NVIDIA's data sheet), at a utilisation of 40 %.
+# The figure uses your calculator, and an H100 at 40 % of its peak: 989 TFLOP/s for dense products in 16 bits (NVIDIA's data sheet).
 
 # %% tags=["demo"]
 def time_to_train(peak=989e12, utilisation=0.4):
@@ -102,11 +99,11 @@ def time_to_train(peak=989e12, utilisation=0.4):
 time_to_train()
 
 # %% [markdown]
-# One GPU would need six hours for GPT-2 small, seventy years for Llama 3 8B, and three thousand for Llama 3.1 405B. The straight lines are optimistic: utilisation falls as GPUs are added (chapter 4).
+# One GPU would need six hours for GPT-2 small, and seventy years for Llama 3 8B. The straight lines are optimistic: utilisation falls as GPUs are added (chapter 4).
 #
 # ### Open weights, open source, and the law
 #
-# A model whose weights can be downloaded is **open-weight**. The Open Source AI Definition 1.0 (Open Source Initiative, 2024) asks for more: the code, detailed information about the training
+# A model whose weights can be downloaded is **open-weight**. The Open Source AI Definition 1.0 (Open Source Initiative, 2024) asks for more: the code, details of the training
 # data, and use for any purpose.
 #
 # In the European Union, the AI Act (2024/1689) obliges providers of general-purpose models to document them, to respect copyright and to publish a summary of the

@@ -3,9 +3,9 @@
 #
 # > **Difficulty** ★★☆☆ · **40 minutes** · **12 points** · in writing, marked by a person
 #
-# Sentences like these stand in interview guides, lists of questions and answers for job interviews. None of them is correct as it stands. Choose **six**. For
+# Such sentences stand in interview guides: lists of questions and answers for job interviews. None is correct as it stands. Choose **six**. For
 # each, write two or three sentences: what is wrong and what is true instead (one point), and **a number or a source**
-# that shows it (one point). Your calculator and the figures above supply some numbers; the further reading below names papers.
+# that shows it (one point). Some numbers come from your calculator and the figures; the further reading names papers.
 #
 # 1. "Large models have higher compute efficiency."
 # 2. "A model generalises better because it has more parameters."

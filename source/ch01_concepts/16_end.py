@@ -2,10 +2,10 @@
 # ## What you can do now
 #
 # - Make a language model of your own from parts that you wrote, let it write, and say in bits per byte how good it is.
-# - Say what a mask, a scale, a shift of the targets and a mode do, and how a model without them gives itself away.
-# - Compare attention, recurrence and convolution by operations and reach.
-# - Find out what is missing in a training script that runs: scaling, splits, masks, logits, an honest measurement.
-# - Compute parameters, bytes, FLOPs and hours before anyone trains, choose a model for a task, and check a business plan.
+# - Say what masks, scales and shifted targets do, and how a model without them gives itself away.
+# - Compare attention, recurrence and convolution.
+# - Find out what is wrong in a training script that runs: splits, masks, logits, modes.
+# - Compute parameters, bytes, FLOPs and hours before anyone trains, and check a business plan.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_concepts", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## Interview questions
@@ -75,11 +75,10 @@
 # %% [markdown]
 # ### Further reading
 #
-# - Tokens and sampling: Sennrich et al., arXiv:1508.07909; Holtzman et al., arXiv:1904.09751.
-# - Attention: Vaswani et al., arXiv:1706.03762; Ainslie et al., arXiv:2305.13245; Dao et al., *FlashAttention*, arXiv:2205.14135.
-# - Size, data and memory: Kaplan et al., arXiv:2001.08361; Hoffmann et al., arXiv:2203.15556; Rajbhandari et al., arXiv:1910.02054.
+# Beside the papers named in the sections:
+#
+# - Size and data: Kaplan et al., arXiv:2001.08361; Hoffmann et al., arXiv:2203.15556.
 # - Parameters and overfitting: Zhang et al., *Understanding deep learning requires rethinking generalization*, arXiv:1611.03530; Belkin et al., *Reconciling modern
 #   machine-learning practice and the classical bias-variance trade-off*, arXiv:1812.11118.
 # - What training took: Devlin et al. (BERT), arXiv:1810.04805; *The Llama 3 Herd of Models*, arXiv:2407.21783.
-# - Convolutions for sequences: Bai et al., arXiv:1803.01271.
-# - GANs: Goodfellow et al., arXiv:1406.2661; Radford et al., arXiv:1511.06434.
+# - Long texts: Dao et al., *FlashAttention*, arXiv:2205.14135.
