@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 1.9 A GAN, repaired
 #
-# In a **generative adversarial network**, one network makes samples and a different one judges them. Both can have any size: GigaGAN has a billion
+# In a **generative adversarial network**, one network makes samples and a different one judges them. It can have any size: GigaGAN has a billion
 # parameters (arXiv:2303.05511), those of this section fewer than 30,000.
 #
 # This listing, adapted from TensorFlow's DCGAN tutorial, is to make pictures of 128 × 128 pixels, values from 0 to 1. Which line raises an error? What else is wrong?
@@ -28,7 +28,7 @@
 # - The assertion fails: a transposed convolution with stride 2 doubles the side, and no doublings take 7 to 128.
 # - There is no GAN: no opponent, no training.
 # - Called without `training=`, batch normalisation uses its moving averages, which nothing has moved yet.
-# - `tanh` is for images from $-1$ to $1$. Here one negative pixel gives a fake away.
+# - `tanh` is for images from −1 to 1. Here one negative pixel gives a fake away.
 # - Kernel 5 with stride 2 gives neighbouring pixels unequal shares, a checkerboard (Odena et al., Distill, 2016). Kernel 4 has none.
 # </details>
 
@@ -138,9 +138,9 @@ losses_of_the_game()
 # ```
 # </details>
 #
-# <details><summary>Hint 2: noise that stays fresh</summary>
+# <details><summary>Hint 2: fresh noise</summary>
 #
-# `tf.function` records TensorFlow's operations once and replays those. `np.random` draws only while it records; `tf.random.normal` is an operation.
+# `tf.function` records TensorFlow's operations once and replays them. `np.random` draws only while it records; `tf.random.normal` is an operation.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_gan", "locked": true, "schema_version": 3, "solution": false, "task": false}

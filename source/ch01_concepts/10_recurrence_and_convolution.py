@@ -173,11 +173,6 @@ what_layers_cost()
 # **Write** four short functions. `lstm_step` and `lstm` take PyTorch's weights, such as `list(nn.LSTM(d, m).parameters())`; `causal_conv` and
 # `causal_stack` take weights in the layout of `nn.Conv1d`. All work in `float32` and `float64`, return the dtype of their inputs, do not change their arguments, and pass gradients on to all of them.
 # The hidden checks make all of PyTorch's own LSTMs and convolutions fail.
-#
-# <details><summary>Hint: shifting without losing the length</summary>
-#
-# Pad once, on the left: `F.pad(x, (0, 0, zeros, 0))`. Then tap $j$ needs the $T$ rows from $j\,\delta$ on.
-# </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_sequence_layers", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def receptive_field(kernel: int, dilations: list[int]) -> int:

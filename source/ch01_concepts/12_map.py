@@ -1,13 +1,13 @@
 # %% [markdown]
 # ## 1.12 The rest of the map
 #
-# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. An answer with retrieval (arXiv:2005.11401), for example, is judged by whether the source says so.
+# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. An answer with retrieval (arXiv:2005.11401) is judged by whether its source says so.
 #
 # ### Pictures and sound
 #
 # A **vision transformer** (Dosovitskiy et al., arXiv:2010.11929) treats patches of an image as tokens. A **detector** says what is where: **Faster R-CNN** (arXiv:1506.01497)
 # proposes regions and then classifies them; **YOLO** (arXiv:1506.02640) predicts boxes and classes in one pass: 45 images a second against 7, at a mean average precision of 63.4
-# against 73.2 (its table 1). Such networks are small: Inception-v3, a classifier of the same years, has fewer than 25 million parameters (arXiv:1512.00567). Both detectors end in **non-maximum suppression**: keep the box with the highest score, drop those that overlap it by more than a limit,
+# against 73.2 (its table 1). Such networks are small: Inception-v3, a classifier of the same years, has fewer than 25 million parameters (arXiv:1512.00567). Both detectors end in **non-maximum suppression**: keep the box with the highest score, drop those that overlap it too much,
 # repeat. **Predict:** how many of these seven invented boxes remain?
 
 # %% tags=["demo"]
@@ -60,9 +60,8 @@ boxes_and_patches()
 # For GPT-3, 45 TB of compressed text from Common Crawl were filtered down to 570 GB (arXiv:2005.14165, section 2.2). The usual steps:
 #
 # 1. **Deduplicate.** Without copies, models emit memorised text ten times less often (Lee et al., arXiv:2107.06499).
-# 2. **Filter** by quality, and remove personal data: phone numbers and e-mail addresses came out of GPT-2 again (Carlini et al., arXiv:2012.07805).
+# 2. **Filter** by quality, and remove personal data: phone numbers came out of GPT-2 again (Carlini et al., arXiv:2012.07805).
 # 3. **Decontaminate**: take out the test sets.
-# 4. **Mix** sources.
 #
 # All public text may be used up between 2026 and 2032 (Villalobos et al., arXiv:2211.04325). More telemetry does not help: a language model needs text that is worth predicting.
 #
@@ -108,8 +107,8 @@ time_to_train()
 #
 # In the European Union, the AI Act (2024/1689) obliges providers of general-purpose models to document them, to respect copyright and to publish a summary of the
 # training content (article 53, since 2 August 2025). Open-source models are exempt from the documentation only, and not if they have systemic
-# risk (article 53(2)). That is presumed above $10^{25}$ FLOPs (article 51), and adds evaluations, incident reports and security (article 55). Llama 3.1 405B, at $3.8 \times 10^{25}$, is above the line;
-# Llama 3 8B, at $6ND \approx 7 \times 10^{23}$, is not. China's Interim Measures for Generative AI Services (in force since 15 August 2023) ask for lawful sources of training data, and for consent to personal
+# risk (article 53(2)). That is presumed above $10^{25}$ FLOPs (article 51), as for Llama 3.1 405B with $3.8 \times 10^{25}$, and adds evaluations, incident reports and security (article 55).
+# China's Interim Measures for Generative AI Services (in force since 15 August 2023) ask for lawful sources of training data, and for consent to personal
 # information in it (article 7).
 #
 # **Your turn.** How many H100s would train Llama 3.1 405B within a month? Read it off the figure, then compute `gpu_hours(3.8e25, 989e12, 0.4) / 24 / 30`.

@@ -9,7 +9,7 @@
 # > web pages and messages of 40 million smart-home devices, so supply grows with 5G. Quantised to 4 bits, the model has **a quarter of the parameters**. We will serve **10,000 users at once**, each with a
 # > context of 32,768 tokens, on 16 GPUs with 80 GB each. Our moat: nobody else has an open-source model as a basis, as we do with Llama. As we only sell in Europe by API, no regulation applies before 2030.
 #
-# The shape is `LUMEN` in the cell below: Llama 3 70B's, with a smaller vocabulary. **Write a memo of about one page.** Check the budget with your calculator (in `plan_numbers`, which is not marked), at 40 % utilisation of 989 TFLOP/s. Say
+# The shape is `LUMEN` below: Llama 3 70B's, with a smaller vocabulary. **Write a memo of about one page.** Check the budget with your calculator (in `plan_numbers`, not marked), at 40 % of 989 TFLOP/s. Say
 # which claims are wrong and by what factor, what you would ask for before investing, and your advice. Include team, data rights, market and competitors.
 #
 # ### BEGIN MARK SCHEME

@@ -4,7 +4,7 @@
 # - Make a language model of your own from parts that you wrote, let it write, and say in bits per byte how good it is.
 # - Say what masks, scales and shifted targets do, and how a model without them gives itself away.
 # - Compare attention, recurrence and convolution.
-# - Find out what is wrong in a training script that runs: splits, masks, logits, modes.
+# - Find what is wrong in a training script that runs.
 # - Compute parameters, bytes, FLOPs and hours before anyone trains, and check a business plan.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_concepts", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -21,7 +21,7 @@
 # 7. When is a recurrent network or a convolution the better choice than attention?
 # 8. Training accuracy stays at 17 %, the loss says `from_logits=False`, and the model ends in `Dense(10)`. You mend it and read 99 %. What do you check?
 # 9. The discriminator's loss of a GAN goes to zero. Is that good?
-# 10. A model of 8 billion parameters is to serve 200 users with 32,768 tokens of context each. What limits you, and what are the options?
+# 10. A model of 8 billion parameters is to serve 200 users with 32,768 tokens of context each. What limits you? What are the options?
 # 11. Two models have different tokenizers. One has a validation loss of 2.1 nats per token, the other 2.6. Which is better?
 # 12. A model repeats the same sentence again and again. Why, and what do you change?
 #
@@ -78,7 +78,7 @@
 # Beside the papers named in the sections:
 #
 # - Size and data: Kaplan et al., arXiv:2001.08361; Hoffmann et al., arXiv:2203.15556.
-# - Parameters and overfitting: Zhang et al., *Understanding deep learning requires rethinking generalization*, arXiv:1611.03530; Belkin et al., *Reconciling modern
+# - Overfitting: Zhang et al., *Understanding deep learning requires rethinking generalization*, arXiv:1611.03530; Belkin et al., *Reconciling modern
 #   machine-learning practice and the classical bias-variance trade-off*, arXiv:1812.11118.
 # - What training took: Devlin et al. (BERT), arXiv:1810.04805; *The Llama 3 Herd of Models*, arXiv:2407.21783.
 # - Long texts: Dao et al., *FlashAttention*, arXiv:2205.14135.
