@@ -39,7 +39,7 @@
 #
 # <details><summary>Compare your list for A</summary>
 #
-# - `_, pooled = ...` unpacks **names**: the encoder returns a dictionary, so `pooled` is the text `"pooler_output"`. Up to version 3
+# - `_, pooled = ...` unpacks **names**: the encoder returns a dictionary, so `pooled` is the text `"pooler_output"`, and the error comes a line later. Up to version 3
 #   of the library, models returned tuples (huggingface/transformers, issue 8879).
 # - Nothing is trained.
 # </details>
@@ -151,7 +151,7 @@ def padding_shift():
 padding_shift()
 
 # %% [markdown]
-# With weights so small, the outputs hardly depend on *anything*. A test with a tolerance of $10^{-4}$ may pass a model that ignores the mask. **Test with large weights**, like those of a trained model.
+# With weights as small as at BERT's start, the outputs hardly depend on *anything*. A test with a tolerance of $10^{-4}$ may pass a model that ignores the mask. **Test with large weights**, like those of a trained model.
 #
 # ### Reviews that cannot be judged word by word
 #
@@ -168,7 +168,7 @@ padding_shift()
 # `(review_ids("the film was not bad"), 1)`.
 #
 # **Write** what the listings lack, from `BertModel` and `nn.Linear`; the hidden checks make `BertForSequenceClassification` and
-# `from_pretrained` fail. `train_bert_epoch` and `predict_reviews` are tested with other models, too: they call `model(input_ids, attention_mask)`, by position or by
+# `from_pretrained` fail. `train_bert_epoch` and `predict_reviews` are tested with other models, too: both call `model(input_ids, attention_mask)`, by position or by
 # name.
 #
 # <details><summary>Hint 1: three tensors for the encoder</summary>

@@ -31,7 +31,7 @@
 #
 # The loss of **logits** $z \in \mathbb{R}^{10}$ for class $y$ is
 # $-\log \mathrm{softmax}(z)_y = -z_y + \log \sum_c e^{z_c}$. A loss function must know whether it gets $z$ or $\mathrm{softmax}(z)$; neither mistake
-# is an error message. The opposite mistake applies the softmax twice, as PyTorch's `CrossEntropyLoss` does after a model that ends in one: then the loss cannot fall below $-\log\frac{e}{e + 9} = 1.46$. So let the model end in logits, and tell the loss.
+# gives an error message. The opposite mistake applies the softmax twice, as PyTorch's `CrossEntropyLoss` does after a model that ends in one: then the loss cannot fall below $-\log\frac{e}{e + 9} = 1.46$. So let the model end in logits, and tell the loss.
 #
 # **Predict first:** in the figure, two of the mistakes are made one at a time. What will the validation accuracy be on sorted data?
 
@@ -618,5 +618,5 @@ train_and_test()
 #
 # <details><summary>Answer</summary>
 #
-# 180 nines, 174 eights, and six sevens. Training has seen only the sevens, so at most six of 360 images can be correct, 1.7 %.
+# 180 nines, 174 eights, and six sevens. Of these, training has seen sevens only, so at most six of 360 images can be correct, 1.7 %.
 # </details>
