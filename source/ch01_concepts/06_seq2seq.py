@@ -318,7 +318,7 @@ draw_positions()
 #
 # > **Difficulty** ★★★☆ · **50 minutes** · **12 points** · PyTorch
 #
-# **Given** are `sinusoidal_positions` and the method `forward`. **Write** the layers, `encode` and `decode` of `Seq2SeqTransformer`, and the
+# **Write** the layers, `encode` and `decode` of `Seq2SeqTransformer`, and the
 # functions `teacher_forcing_loss` and `greedy_decode`, which are tested with other models, too.
 #
 # `nn.Transformer`, its parts and `nn.MultiheadAttention` are allowed. Left open are: whether source and target share an embedding, whether embeddings

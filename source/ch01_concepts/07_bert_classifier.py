@@ -7,7 +7,7 @@
 # $$(h_0, h_1, \dots) = \mathrm{encoder}(\texttt{[CLS]}, w_1, \dots, w_n, \texttt{[SEP]}), \quad
 # p = \tanh(W_p h_0 + b_p), \quad z = W\,\mathrm{dropout}(p) + b .$$
 #
-# `[CLS]` stands for no word: its output collects what is found out about the sentence. $p$ is the **pooled output**, $z$ are the logits.
+# `[CLS]` stands for no word: its output collects what is found out about the sentence. $p$ is the **pooled output**; $z$ are logits.
 #
 # ### Two listings to diagnose
 #
@@ -178,7 +178,7 @@ padding_shift()
 #
 # <details><summary>Hint 2: two switches</summary>
 #
-# `model.eval()` turns dropout off, `torch.no_grad()` stops the recording of gradients. Neither does the other's work.
+# `model.eval()` turns dropout off, `torch.no_grad()` stops the recording of gradients.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "bert_classifier", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -731,7 +731,7 @@ def learn_to_negate(rates, epochs=9, seed=0):
 learn_to_negate(rates=(1e-4, 1e-3, 2e-2))
 
 # %% [markdown]
-# At 0.001 the model guesses for some epochs, and then finds the rule within two or three. The other two rates do not get there. "It does not learn" often means: not at this learning rate.
+# At one of the rates the model finds the rule, after some epochs of guessing. "It does not learn" often means: not at this learning rate.
 #
 # Hiding "not" turns the answer over. Now look at the adjectives: without them nothing is left to
 # judge, such a sentence never occurred in training, and still the model answers with a number close to 0 or 1.

@@ -24,8 +24,8 @@
 #
 # - **The model ends in logits, and the loss, given by name, expects probabilities.** It clips logits to $[0, 1]$, which cuts the gradient.
 # - **`validation_split` takes the last fifth, before anything is shuffled.** Folders come sorted: training never sees an 8 or a 9, and validation sees almost nothing else.
-# - It is evaluated on its own training data. A network that learns by heart would score 100 %.
-# - It divides by the maximum of the data at hand. One bright image changes all others. The range of the sensor is known: 16.
+# - It is evaluated on its own training data.
+# - It divides by the maximum of the data at hand: one bright image changes all others. The sensor's range is known: 16.
 # - The channel axis is missing. Keras adds it silently here; another layer may not.
 # </details>
 #
@@ -70,8 +70,7 @@ def one_mistake_at_a_time():
 one_mistake_at_a_time()
 
 # %% [markdown]
-# On sorted data, training looks perfect, and hardly any validation image is classified correctly. **Look at the data that an
-# evaluation uses before you believe the number.**
+# Training on sorted data looks perfect. **Look at the data that an evaluation uses before you believe the number.**
 #
 # ### Exercise 1.8 · The classifier, repaired
 #

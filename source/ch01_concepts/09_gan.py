@@ -27,7 +27,6 @@
 #
 # - The assertion fails: a transposed convolution with stride 2 doubles the side, and no doublings take 7 to 128.
 # - There is no GAN: no opponent, no training.
-# - Called without `training=`, batch normalisation uses its moving averages, which nothing has moved yet.
 # - `tanh` is for images from −1 to 1. Here one negative pixel gives a fake away.
 # - Kernel 5 with stride 2 gives neighbouring pixels unequal shares, a checkerboard (Odena et al., Distill, 2016). Kernel 4 has none.
 # </details>
@@ -123,7 +122,7 @@ losses_of_the_game()
 # 2. `doublings` times: a transposed convolution with `width` filters of 4 × 4, stride 2, `same` padding; batch normalisation; ReLU
 # 3. a convolution with one filter of 3 × 3, `same` padding, and a sigmoid.
 #
-# The **training step** has two halves. All calls are with `training=True`: then batch normalisation uses the statistics of the batch, and moves its averages towards them.
+# The **training step** has two halves. All calls are with `training=True`: batch normalisation then uses the statistics of the batch, and moves its averages towards them, which it uses otherwise.
 #
 # 1. *Discriminator.* Make as many images from noise as there are real ones, compute $L_D$, update the discriminator.
 # 2. *Generator.* Draw **new** noise, compute $L_G$ with the discriminator as it is **now**, update the generator.
@@ -132,7 +131,7 @@ losses_of_the_game()
 #
 # ```python
 # with tf.GradientTape() as tape:
-#     loss = ...  # may use both networks
+#     loss = ...
 # gradients = tape.gradient(loss, one_network.trainable_variables)
 # optimizer.apply(gradients, one_network.trainable_variables)
 # ```
@@ -759,7 +758,7 @@ def learn_to_draw(generator_rate=2e-3, discriminator_rate=8e-3, steps=600, seed=
 learn_to_draw()
 
 # %% [markdown]
-# The discriminator's half stays near $\log 2$, where it can only guess. The generator's loss rises, falls below 1 within some 250 steps, and then stays, while the pictures
+# The discriminator's half stays near $\log 2$, where it can only guess. The generator's loss is about level from step 300 on, while the pictures
 # still improve: the losses say only that the two are a match for each other. On average, generated digits are *farther* from their nearest real neighbour than unseen real digits: nothing
 # is copied. Whether they are new or badly drawn, this distance cannot say (chapter 6).
 #
@@ -767,5 +766,5 @@ learn_to_draw()
 #
 # <details><summary>Answer</summary>
 #
-# The one for 30: 139,361 against 91,841. 30 is 15 · 2, so its dense layer makes a start of 15 × 15; 128 begins with 4 × 4.
+# The one for 30: 139,361 against 91,841. Its dense layer makes a start of 15 × 15, that for 128 one of 4 × 4.
 # </details>

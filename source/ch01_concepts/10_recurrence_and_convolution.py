@@ -112,7 +112,7 @@ def lstm_picture():
 lstm_picture()
 
 # %% [markdown]
-# Along the orange way, $\partial c_t / \partial c_{t-1}$ is $\mathrm{diag}(f)$: an open forget gate lets a gradient pass; one at 0.5 halves it at each step.
+# Along the orange way, $\partial c_t / \partial c_{t-1}$ is $\mathrm{diag}(f)$: a forget gate at 1 lets a gradient pass; one at 0.5 halves it.
 #
 # PyTorch's `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh` are $W$, $U$, $a$ and $b$. ONNX orders the four parts differently: copied weights fit in shape, run, and compute something else.
 #

@@ -71,8 +71,7 @@ draw_blocks()
 # strips. Only the ratio $h_{kv}/h$ counts.
 #
 # **By hand.** Take $V=10$, $d=4$, one block, $h=2$, $h_{kv}=1$ (so $d_h=2$), $f=6$, gated, RMSNorm, no biases,
-# not tied. Embedding 40; queries and output $2 \cdot 16 = 32$; keys and values $2 \cdot 4 \cdot 2 = 16$; feed-forward
-# $3 \cdot 24 = 72$; norms $3 \cdot 4 = 12$; output layer 40. Together 212.
+# not tied. Embedding 40, queries and output 32, keys and values 16, feed-forward 72, norms 12, output layer 40. Together 212.
 #
 # ### Where the memory goes
 #
@@ -86,10 +85,9 @@ draw_blocks()
 #
 # ### Where the operations go
 #
-# Multiplying an $m \times k$ by a $k \times n$ matrix takes $2mkn$ FLOPs (a multiplication and an
-# addition per term). So a forward pass costs
-# **two FLOPs per matrix weight and token**. The backward pass needs two products of the same
-# size, for the gradients of the weights and of the inputs. Two plus four is the six in $6ND$.
+# Multiplying an $m \times k$ by a $k \times n$ matrix takes $2mkn$ FLOPs: a multiplication and an
+# addition per term. So a forward pass costs
+# **two FLOPs per matrix weight and token**. The backward pass needs two such products, for the gradients of the weights and of the inputs. Two plus four is the six in $6ND$.
 #
 # $6ND$ is an estimate. It leaves out the products $QK^\top$ and $AV$, which involve no
 # weights, and whose cost per token grows with the length $T$. (We count the full square, as FLOP counters do; a causal model needs half.)

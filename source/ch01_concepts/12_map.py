@@ -53,7 +53,7 @@ boxes_and_patches()
 # %% [markdown]
 # Suppression removes *duplicates*, not *mistakes*: the box on the leaves is still there.
 #
-# Speech becomes a picture, too: a **spectrogram** shows how much of each frequency is in each short window. Whisper (1.6) reads one.
+# Speech becomes a picture, too: a **spectrogram**, the strength of each frequency in each short window.
 #
 # ### Data
 #
@@ -102,13 +102,13 @@ time_to_train()
 #
 # ### Open weights, open source, and the law
 #
-# A model whose weights can be downloaded is **open-weight**. The Open Source AI Definition 1.0 (Open Source Initiative, 2024) asks for more: the code, details of the training
+# A model whose weights can be downloaded is **open-weight**. The Open Source AI Definition 1.0 (2024) asks for more: code, details of the training
 # data, and use for any purpose.
 #
 # In the European Union, the AI Act (2024/1689) obliges providers of general-purpose models to document them, to respect copyright and to publish a summary of the
 # training content (article 53, since 2 August 2025). Open-source models are exempt from the documentation only, and not if they have systemic
 # risk (article 53(2)). That is presumed above $10^{25}$ FLOPs (article 51), as for Llama 3.1 405B with $3.8 \times 10^{25}$, and adds evaluations, incident reports and security (article 55).
-# China's Interim Measures for Generative AI Services (in force since 15 August 2023) ask for lawful sources of training data, and for consent to personal
+# China's Interim Measures for Generative AI Services (since 15 August 2023) ask for lawful sources of training data, and for consent to personal
 # information in it (article 7).
 #
 # **Your turn.** How many H100s would train Llama 3.1 405B within a month? Read it off the figure, then compute `gpu_hours(3.8e25, 989e12, 0.4) / 24 / 30`.

@@ -77,7 +77,6 @@
 #
 # Beside the papers named in the sections:
 #
-# - Size and data: Kaplan et al., arXiv:2001.08361; Hoffmann et al., arXiv:2203.15556.
 # - Overfitting: Zhang et al., *Understanding deep learning requires rethinking generalization*, arXiv:1611.03530; Belkin et al., *Reconciling modern
 #   machine-learning practice and the classical bias-variance trade-off*, arXiv:1812.11118.
 # - What training took: Devlin et al. (BERT), arXiv:1810.04805; *The Llama 3 Herd of Models*, arXiv:2407.21783.
