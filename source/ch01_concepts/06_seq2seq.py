@@ -1038,6 +1038,6 @@ compare_losses(steps=200)
 #
 # <details><summary>What you should see</summary>
 #
-# The unshifted model again has the lower loss: copying is learnt first. Neither writes words correctly yet. The shifted one needs longer; the other one never will.
+# Copying is learnt first, so expect the lower loss from the unshifted model again. The shifted one needs more steps before it writes words correctly; the other one never will.
 # </details>
 

@@ -682,5 +682,5 @@ what_comes_back()
 #
 # <details><summary>Answer</summary>
 #
-# No, it lies between the two: a gate starts at $\sigma(1) = 0.73$. Eighty steps back, $10^{-8}$ to $10^{-6}$ is left (three seeds).
+# No, it lies between the two: a gate starts at about $\sigma(1) = 0.73$, and eighty steps back hardly anything is left.
 # </details>
