@@ -42,7 +42,7 @@ for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or n
 # %% [markdown]
 # It was given the first words. Nobody wrote the rest; the model drew it, token by token (a **token** is a short piece of text).
 # All the English that it knows is from Python's own manual, and it shows. (Each is the best of seven seeds.) It has 187,000 numbers
-# and was trained for about a minute. Large models work in the same way.
+# and was trained for a minute or two. Large models work in the same way.
 #
 # **By the end of section 1.5 you will have made all of it.** Later chapters train your model faster, measure it, attack it and look inside.
 # Exercises 1.6 to 1.9 begin with broken code of the kind that circulates in tutorials: find out what is wrong, and write what works.

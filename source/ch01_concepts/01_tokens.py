@@ -448,9 +448,9 @@ def calls_do_not_disturb_each_other():
         if not kept:
             fail("An argument was changed.")
         if ids != truths[-20] or n_tokens != 256 + len(merges) or text != texts[-20]:
-            fail("A call after others, with other merges, gives another result.")
+            fail("A call after others, with other merges, gives a different result.")
     if [len(merges) for merges in again] != [2, 1, 2, 4] or again[0] != again[2] or again[3][:2] != again[0]:
-        fail("train_bpe gives another result after other calls.")
+        fail("train_bpe gives a different result after other calls.")
 
 
 @check(points=0.5, hint="The first 256 entries are the bytes in order, one each. bytes([t]) is one byte; bytes(t) is t zeros; chr(t).encode() is two from 128 on.")
@@ -484,7 +484,7 @@ def decodes_any_ids():
     run = lambda lists: [decode(ids, [tuple(pair) for pair in merges]) for ids, merges in lists]
     for (tokens, _), truth, text in zip(lists, truths, probe(run, lists), strict=True):
         if text != truth:
-            fail(f"A list of {len(tokens)} ids comes back as another text.")
+            fail(f"A list of {len(tokens)} ids comes back as a different text.")
 
 
 @check(points=0.5, hint="An index of -1 is the last entry of a list, without any error. Ask before you look up.")
@@ -502,7 +502,7 @@ def refuses_unknown_ids():
             if probe(run, ids, merges) is not None:
                 fail("An id outside of the vocabulary is no ValueError.")
     if probe(run, [0, 257], LOW) != "\0low":
-        fail("The first or the last id of the vocabulary is refused, or is another token.")
+        fail("The first or the last id of the vocabulary is refused, or is a different token.")
 
 
 ### END HIDDEN TESTS

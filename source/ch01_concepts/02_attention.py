@@ -240,7 +240,7 @@ def scales_by_hand():
     output, weights = attention(query, key, value)
     known = {(0.9, 0.1): ": they have not been scaled", (0.634, 0.366): ": that is divided by the width, not by its square root"}
     assert torch.allclose(weights, torch.tensor([[0.75, 0.25]]), atol=1e-5), f"weights {shown(weights)} instead of [0.75, 0.25]{known.get(tuple(shown(weights)), '')}"
-    assert torch.allclose(output, torch.tensor([[5.0]]), atol=1e-5), f"the weights are right; the output is {shown(output)} instead of [5.0]"
+    assert torch.allclose(output, torch.tensor([[5.0]]), atol=1e-5), f"the weights are correct; the output is {shown(output)} instead of [5.0]"
 
 
 @check(points=0.5, hint="True means: may look. The others become minus infinity before the softmax.")
@@ -357,10 +357,10 @@ def agrees_with_torch():
                     if not is_close(weights, torch_weights(query, key)):
                         fail(f"The weights are wrong for {query.shape[-2]} queries of width {query.shape[-1]}, {case}.")
                     if not is_close(output, F.scaled_dot_product_attention(query, key, value)):
-                        fail(f"The weights are right, the output is not, for values of width {value.shape[-1]}, {case}.")
+                        fail(f"The weights are correct, the output is not, for values of width {value.shape[-1]}, {case}.")
 
 
-@check(points=0.5, hint="A constant such as -1e9 does not fit every dtype; torch.finfo knows the limits. Cast back what you compute in another dtype.")
+@check(points=0.5, hint="A constant such as -1e9 does not fit every dtype; torch.finfo knows the limits. Cast back what you compute in a different dtype.")
 def keeps_half_precision():
     """Inputs in float16 and bfloat16 give results of the same dtype, with and without a mask."""
     for dtype in (torch.float16, torch.bfloat16):
@@ -405,7 +405,7 @@ def masks_like_torch():
             if not is_close(weights, torch_weights(query, key, mask)):
                 fail(f"The weights are wrong with a {name} mask.")
             if not is_close(output, F.scaled_dot_product_attention(query, key, value, attn_mask=mask)):
-                fail(f"The weights are right, the output is not, with a {name} mask.")
+                fail(f"The weights are correct, the output is not, with a {name} mask.")
 
 
 @check(points=1, hint="exp(10000) overflows. torch.softmax subtracts the largest score first; so must you, and before the mask's -inf can get in the way.")
@@ -539,7 +539,7 @@ def layer_agrees_with_torch():
         if not is_close(weights, truth_weights):
             fail(f"The weights are wrong {where}: look at split_heads and at what is projected.")
         if not is_close(output, truth):
-            fail(f"The weights are right, the output is not, {where}: look at merge_heads and out_proj.")
+            fail(f"The weights are correct, the output is not, {where}: look at merge_heads and out_proj.")
 
 
 @check(points=1, hint="A (batch, T_q, T_k) mask needs an axis for the heads in second place.")

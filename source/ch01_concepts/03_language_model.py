@@ -346,7 +346,7 @@ def train_lm(
 
     Returns:
         The loss on the whole validation stream in windows of `length`, as `evaluate_lm` defines it:
-        first before any training, then each time that another `every` steps are done. That makes 1
+        first before any training, then each time that `every` further steps are done. That makes 1
         + steps // every numbers.
     """
     ### BEGIN SOLUTION
@@ -373,9 +373,9 @@ def two_way_entropy(p):
     return -p * math.log(p) - (1 - p) * math.log(1 - p)
 
 
-@check(points=0.5, hint="Which share of the time is spent after each pair of tokens? Averaging over all pairs alike is right for the first source only.")
+@check(points=0.5, hint="Which share of the time is spent after each pair of tokens? Averaging over all pairs alike is correct for the first source only.")
 def knows_simple_sources():
-    """The entropy rate is right for a fair die and for a chain of two states."""
+    """The entropy rate is correct for a fair die and for a chain of two states."""
     die = torch.full((6, 6, 6), 1 / 6, dtype=torch.float64)
     found = float(entropy_rate(die))
     assert math.isclose(found, math.log(6), abs_tol=1e-6), f"a fair die: {found:.6f} instead of log 6 = {math.log(6):.6f} nats"
@@ -468,7 +468,7 @@ def source_of(word):
 
 @check(points=2, hint="The shares of the pairs follow from the table, also where they settle slowly; where a probability is zero, 0 log 0 is 0.")
 def knows_any_source():
-    """The entropy rate is right for sources of second order, with zeros in the table, and for one that settles slowly."""
+    """The entropy rate is correct for sources of second order, with zeros in the table, and for one that settles slowly."""
     words = [[*np.random.randint(0, v, n).tolist(), *range(v), 0, 0, 0] for v, n in [(2, 20), (3, 30), (3, 200), (5, 300)]]
     sources = [source_of(word) for word in words]
     # Tokens 0 and 1 are drawn at random, 2 and 3 take turns; the text hardly ever goes from one pair to the other.
@@ -520,7 +520,7 @@ def windows_are_uniform():
     if not torch.equal(stream, after):
         fail("The stream passed in was modified.")
     if not torch.equal(drawn[0][0], drawn[2][0]):
-        fail("Two generators in the same state gave different windows: there is another source of chance.")
+        fail("Two generators in the same state gave different windows: there is a second source of chance.")
     if torch.equal(drawn[0][0], drawn[1][0]):
         fail("Two generators in different states gave the same windows.")
     for x, y in drawn[:2]:
@@ -642,7 +642,7 @@ def leaves_the_model_alone():
 
     for calls, mode_is_back, same in probe(run, torch.randint(0, 5, (21,))):
         if any(training for training, _ in calls):
-            fail("The model was in training mode while it was evaluated: with dropout, the loss is another one.")
+            fail("The model was in training mode while it was evaluated: with dropout, the loss is different.")
         if any(recorded for _, recorded in calls):
             fail("Gradients were recorded during the evaluation, which costs memory and serves nothing.")
         if not mode_is_back:
@@ -734,9 +734,9 @@ def trains_step_by_step():
                 small = "" if factor < 1 else ", where gradients are longer than 1 and have to be scaled down"
                 fail(f"Six steps of the optimizer do not lead to these weights{small}. Whatever was in .grad before must not count, either.")
         if not torch.equal(seen[0], seen[1]):
-            fail("The same state of the generator led to other windows: there is another source of chance.")
+            fail("The same state of the generator led to other windows: there is a second source of chance.")
         if torch.equal(seen[0], seen[2]):
-            fail("Another state of the generator led to the same windows.")
+            fail("A different state of the generator led to the same windows.")
 
     with_and_without_help(["draw_windows", "evaluate_lm"], examine)
 

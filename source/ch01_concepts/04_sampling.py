@@ -262,7 +262,7 @@ def generate(
 
 # %% nbgrader={"grade": true, "grade_id": "test_sampling", "locked": true, "points": 13, "schema_version": 3, "solution": false, "task": false}
 check = Checks(points=13)
-FIVE = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2]).log()  # the text's example, in another order
+FIVE = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2]).log()  # the text's example, in a different order
 
 
 @check(points=0.5, hint="Compare with the k-th largest logit of the row; what equals it stays.")
@@ -608,7 +608,7 @@ def draws_from_the_distribution():
 
 @check(points=1, hint="Hand the generator on to torch.multinomial, make none of your own and seed nothing.")
 def chance_comes_from_the_generator():
-    """The same state of the generator gives the same tokens, another state others; the next call goes on from there."""
+    """The same state of the generator gives the same tokens, a different state gives different ones; the next call goes on from there."""
     def run(seeds, global_seeds):
         def write(generator=None):
             model = Spy()
@@ -630,7 +630,7 @@ def chance_comes_from_the_generator():
     if own[0] != own[1]:
         fail("The same state of the generator gives other tokens.")
     if own[0] == own[2]:
-        fail("Another state of the generator gives the same tokens.")
+        fail("A different state of the generator gives the same tokens.")
     if own[0][0] == own[0][1] or default[0][0] == default[0][1]:
         fail("Two calls after each other give the same tokens: something is seeded anew.")
     if default[0] != default[2] or default[0] == default[1]:

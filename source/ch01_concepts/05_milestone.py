@@ -111,7 +111,7 @@ class OwnGPT(nn.Module):
 #
 # Nats per token depend on how long the tokens are. So we count **bits per byte**: the loss on the validation
 # text in bits, divided by its length in bytes. Before training, all 512 tokens are about equally likely: 9 bits a token of
-# 2.2 bytes on average, or 4 bits per byte. **Predict:** how many after a minute, and after how many steps is half of that way done?
+# 2.2 bytes on average, or 4 bits per byte. **Predict:** how many after training, and after how many steps is half of that way done?
 
 # %% tags=["demo", "shown"]
 training_text, validation_text = lesson.corpus()

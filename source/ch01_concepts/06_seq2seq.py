@@ -191,7 +191,7 @@ def question_listings():
         return "yes" if (before[0, 0] - after[0, 0]).abs().max() > 1e-4 else "no"
 
     def with_new(values, sentence, word):
-        """A copy in which one word, or several, are others."""
+        """A copy in which one word, or several, are different."""
         values = values.clone()
         values[sentence, word] += torch.randn_like(values[sentence, word])
         return values
@@ -1004,7 +1004,7 @@ def compare_losses(steps):
     for offset, (name, pair), color, hatch in zip((-0.2, 0.2), scores.items(), ("C0", "C5"), ("", "///"), strict=True):
         bars = axes[1].bar(np.arange(2) + offset, pair, width=0.38, color=color, hatch=hatch, edgecolor="white")
         axes[1].bar_label(bars, [f"{score:.2f}" for score in pair], fontsize=8.5)
-    axes[1].set_xticks([0, 1], ["tokens right,\nteacher forced", "words right,\ngreedy decoding"], fontsize=8.5)
+    axes[1].set_xticks([0, 1], ["tokens correct,\nteacher forced", "words correct,\ngreedy decoding"], fontsize=8.5)
     axes[1].set(ylim=(0, 1.12), title="500 new words")
     axes[1].grid(axis="x", visible=False)
     row = int((test_words != 0).all(1).nonzero()[0, 0])  # a word of six letters

@@ -96,7 +96,7 @@ def split_digits(
     Args:
         images: (n, 8, 8), values from 0 to 16, for any n from 50 on; not modified.
         labels: (n,) integers.
-        seed: the same seed gives the same split, another seed another one.
+        seed: the same seed gives the same split, a different seed a different one.
 
     Returns:
         ((x_train, y_train), (x_validation, y_validation), (x_test, y_test)) with 60 %, 20 % and

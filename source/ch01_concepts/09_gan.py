@@ -211,7 +211,7 @@ def build_generator(size: int, latent: int = 16, width: int = 32) -> keras.Model
 def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
     """The mean of -log D over the real images plus the mean of -log(1 - D) over the generated ones.
 
-    If D(x) = 1/2 everywhere, this is 2 log 2. Value and gradient are right for logits of any
+    If D(x) = 1/2 everywhere, this is 2 log 2. Value and gradient are correct for logits of any
     size, 0 and 10,000 included.
 
     Args:

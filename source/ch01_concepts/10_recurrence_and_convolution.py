@@ -665,7 +665,7 @@ def what_comes_back(forget_bias=4.0, width=16, length=80, n_runs=2):
         ax.plot(torch.arange(length)[shown], mean[shown], style, color=color, label=name)
     ax.axvline(window - 0.5, color="C1", ls=":", lw=1.2)
     ax.text(window + 0.3, 3e-9, f"beyond the\nwindow of {window}:\nexactly zero", color="0.3", fontsize=8.5)
-    ax.set(yscale="log", ylim=(1e-10, 30), xlabel="distance from the input to the last output (positions)", ylabel="norm of the derivatives",
+    ax.set(yscale="log", ylim=(1e-13, 30), xlabel="distance from the input to the last output (positions)", ylabel="norm of the derivatives",
            title="How much the last output notices of an input")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     plt.show()

@@ -12,7 +12,7 @@
 
 # %% tags=["demo"]
 def boxes_and_patches(limit=0.5):
-    """A photograph as patches; seven invented boxes, and those that non-maximum suppression keeps."""
+    """A photograph as patches; seven boxes drawn by hand, with noise, and those that non-maximum suppression keeps."""
     from sklearn.datasets import load_sample_image
 
     def overlap(a, b):
@@ -35,7 +35,7 @@ def boxes_and_patches(limit=0.5):
         axes[0].axvline(x, color="white", lw=1)
     for y in range(0, 427, 64):
         axes[0].axhline(y, color="white", lw=1)
-    for ax, chosen, title in [(axes[1], range(len(boxes)), f"{len(boxes)} boxes, drawn by hand"), (axes[2], kept, f"{len(kept)} remain after suppression")]:
+    for ax, chosen, title in [(axes[1], range(len(boxes)), f"{len(boxes)} boxes, drawn by hand, with noise"), (axes[2], kept, f"{len(kept)} remain after suppression")]:
         ax.set_title(title)
         for index in chosen:
             left, top, right, bottom = boxes[index]

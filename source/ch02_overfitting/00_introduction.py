@@ -19,20 +19,20 @@
 #
 # A model can fit all of its examples and still fail on new ones. You will write the tools against this, and find out what each of them does, and when it does nothing.
 #
-# | exercise | you will | framework | difficulty | time |
-# |---|---|---|---|---|
-# | [2.1](#2.1-Elastic-net) | fit a sparse linear model by proximal steps | PyTorch | ★★☆☆ | 40 min |
-# | [2.2](#2.2-Weight-decay,-and-Adam) | write the optimizer, and say what decays | PyTorch | ★★☆☆ | 40 min |
-# | [2.3](#2.3-Dropout) | write dropout twice, tested by its statistics | PyTorch, Keras 3 | ★☆☆☆ | 25 min |
-# | [2.4](#2.4-Early-stopping) | stop in time, with the correct weights | Python and PyTorch | ★☆☆☆ | 35 min |
-# | [2.5](#2.5-Cross-validation-that-does-not-leak) | estimate errors without leaks | NumPy and scikit-learn | ★★☆☆ | 45 min |
-# | [2.6](#2.6-Augmentation-and-mixup) | change inputs without changing labels; mix both | PyTorch | ★★☆☆ | 50 min |
-# | [2.7](#2.7-Double-descent) | fit more weights than data | NumPy | ★★☆☆ | 30 min |
-# | [2.8](#2.8-A-trunk-for-several-tasks) | share a trunk between tasks | PyTorch | ★★☆☆ | 40 + 10 min |
-# | [2.9](#2.9-Ensembles:-what-averaging-removes) | average, and measure what that removes | NumPy and scikit-learn | ★★☆☆ | 35 min |
-# | [2.10](#2.10-How-often-may-it-read-the-same-page?) | read, and predict figures | not graded | | 10 min |
-# | [W2.1](#W2.1-Claims-about-overfitting) | correct claims, with numbers | in writing | ★★☆☆ | 40 min |
-# | [W2.2](#W2.2-Four-runs) | diagnose four training runs | in writing | ★★☆☆ | 30 min |
+# | exercise | you will | minutes |
+# |---|---|---|
+# | [2.1](#2.1-Elastic-net) | fit a sparse linear model by proximal steps | 40 |
+# | [2.2](#2.2-Weight-decay,-and-Adam) | write the optimizer, and say what decays | 40 |
+# | [2.3](#2.3-Dropout) | write dropout twice, tested by its statistics | 25 |
+# | [2.4](#2.4-Early-stopping) | stop in time, with the correct weights | 35 |
+# | [2.5](#2.5-Cross-validation-that-does-not-leak) | estimate errors without leaks | 45 |
+# | [2.6](#2.6-Augmentation-and-mixup) | change inputs without changing labels; mix both | 50 |
+# | [2.7](#2.7-Double-descent) | fit more weights than data | 30 |
+# | [2.8](#2.8-A-trunk-for-several-tasks) | share a trunk between tasks | 40 + 10 |
+# | [2.9](#2.9-Ensembles:-what-averaging-removes) | average, and measure what that removes | 35 |
+# | [2.10](#2.10-How-often-may-it-read-the-same-page?) | read, and predict figures (no points) | 10 |
+# | [W2.1](#W2.1-Claims-about-overfitting) | correct claims, with numbers | 40 |
+# | [W2.2](#W2.2-Four-runs) | diagnose four training runs | 30 |
 #
 # The times include reading. Chapter 1 explains **how an exercise works**. Nothing is downloaded.
 

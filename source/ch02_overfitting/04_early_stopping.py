@@ -650,7 +650,7 @@ def draw_patience(patiences=(1, 3, 10), seed=0, max_epochs=80):
     rows = np.arange(len(runs))
     axes[1].barh(rows - 0.2, [100 * last for *_, last, _ in runs.values()], height=0.38, color="C1", label="last weights")
     axes[1].barh(rows + 0.2, [100 * restored for *_, restored in runs.values()], height=0.38, color="C0", label="best weights, restored")
-    axes[1].set(title="Clean test images", xlabel="right (%)", xlim=(50, 100))
+    axes[1].set(title="Clean test images", xlabel="correct (%)", xlim=(50, 100))
     axes[1].set_yticks(rows, labels=[way.replace(", ", ",\n") for way in runs])
     axes[1].invert_yaxis()
     axes[1].legend(fontsize=8.5, loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)

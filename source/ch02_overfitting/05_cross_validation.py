@@ -176,7 +176,7 @@ def stratified_splits(
     Args:
         labels: (n,) the class of each sample, integers or strings, in any order; not modified.
         n_folds: from 2 to n. A class may have fewer samples than that.
-        seed: the same seed gives the same folds, another seed other ones. Global random generators
+        seed: the same seed gives the same folds, a different seed different ones. Global random generators
             are neither used nor changed.
 
     Returns:
@@ -377,7 +377,7 @@ def is_honest_about_random_labels():
 
 @check(points=1, hint="The training samples of an outer split choose, by their inner splits; its test samples measure what was chosen.")
 def chooses_without_the_test_samples():
-    """Of "always 0" and "always 1", the one is chosen that is right on most training samples, though it is wrong on most test samples."""
+    """Of "always 0" and "always 1", the one is chosen that is correct on most training samples, though it is wrong on most test samples."""
     def run(x, y, splits):
         class Always(ClassifierMixin, BaseEstimator):
             def __init__(self, answer=0):
@@ -397,7 +397,7 @@ def chooses_without_the_test_samples():
     y, first, second = np.array([0, 0, 0, 1, 1, 1, 1, 0]), np.arange(4), np.arange(4, 8)
     accuracies, choices = probe(run, np.zeros((8, 1)), y, [(first, second), (second, first)])
     assert choices == [0, 1], f"training labels 0 0 0 1, then 1 1 1 0: the chosen candidates are {choices} instead of [0, 1]"
-    assert np.allclose(accuracies, [0.25, 0.25]), f"the chosen candidates are right on one of four test samples; your accuracies are {accuracies}"
+    assert np.allclose(accuracies, [0.25, 0.25]), f"the chosen candidates are correct on one of four test samples; your accuracies are {accuracies}"
 
 
 ### BEGIN HIDDEN TESTS

@@ -336,7 +336,7 @@ def shifts_without_wraparound():
 
 @check(points=1, hint="F.affine_grid wants to know where each pixel comes from. Angles are in degrees; y points down.")
 def rotates_by_a_quarter():
-    """Rotated by 90 degrees, an image stands on its right side: its last column becomes the first row."""
+    """Rotated by 90 degrees, an image has its right side on top: its last column becomes the first row."""
     found = probe(lambda image: rotate_images(image, torch.tensor([90.0]))[0].detach(), torch.arange(1.0, 10.0).view(1, 3, 3))
     told = f"[[1, 2, 3], [4, 5, 6], [7, 8, 9]] turned by 90 degrees is [[3, 6, 9], [2, 5, 8], [1, 4, 7]]; yours is {found.round(decimals=2).tolist()}"
     assert found.shape == (3, 3) and np.allclose(found, [[3, 6, 9], [2, 5, 8], [1, 4, 7]], atol=1e-3), told

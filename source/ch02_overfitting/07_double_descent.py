@@ -501,7 +501,7 @@ def curve_has_the_right_numbers():
 
 @check(points=1, hint="Is something hidden in your solver that tames the peak: a little ridge, a generous cut-off, an average of predictions?")
 def shows_double_descent():
-    """Around p = n, error and norm peak; beyond, training error is zero and the error falls again; the right penalty removes the peak."""
+    """Around p = n, error and norm peak; beyond, training error is zero and the error falls again; a suitable penalty removes the peak."""
     narrow, threshold, wide = 0, 1, 2
     curve = curve_of("digits", (20, 40, 400), 0.0, tuple(range(4)))
     error, norm = curve["held_out_error"], curve["norm"]

@@ -164,7 +164,7 @@ def mean_log_probabilities(logits: np.ndarray) -> np.ndarray:
     Args:
         logits: (M, n, K), floats of 64 bits: the scores of M classifiers (1 or more) for n examples
             and K classes. The softmax over classes makes them probabilities. Scores are finite but
-            may be large, such as 2000 or -2000: results are finite and right even where a
+            may be large, such as 2000 or -2000: results are finite and correct even where a
             probability is too small for a float.
 
     Returns:
