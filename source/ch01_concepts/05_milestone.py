@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 1.5 A model of your own
 #
-# A tokenizer, attention, training, a sampler: put together, they make the model that opened this chapter. One minute of training, and it writes
+# A tokenizer, attention, training, a sampler: put together, they make the model that opened this chapter. Two minutes of training, and it writes
 # what nobody has written before. (No points.)
 #
 # In the code, `own.encode` is your `encode`, or a packaged one if yours does not run yet.
@@ -107,7 +107,7 @@ class OwnGPT(nn.Module):
         return self.norm(hidden) @ self.tokens.weight.T
 
 # %% [markdown]
-# ### One minute of training
+# ### Two minutes of training
 #
 # Nats per token depend on how long the tokens are. So we count **bits per byte**: the loss on the validation
 # text in bits, divided by its length in bytes. Before training, all 512 tokens are about equally likely: 9 bits a token of
