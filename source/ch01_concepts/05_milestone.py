@@ -165,10 +165,10 @@ show_own_training()
 # %% tags=["demo"]
 # NBVAL_IGNORE_OUTPUT (for the same reason)
 def let_it_write(*prompts, n_new=50, temperature=0.5, seed=0):
-    generator = torch.Generator().manual_seed(seed)
+    chance = torch.Generator().manual_seed(seed)
     for prompt in prompts:
         ids = torch.tensor([own.encode(prompt, own_merges)])
-        ids = own.generate(own_gpt, ids, n_new, 64, temperature=temperature, generator=generator)
+        ids = own.generate(own_gpt, ids, n_new, 64, temperature=temperature, generator=chance)
         print(own.decode(ids[0].tolist(), own_merges), "\n" + "-" * 80)
 
 
