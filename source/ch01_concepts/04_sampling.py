@@ -394,7 +394,7 @@ def top_p_like_transformers():
     for (logits, p), answer in zip(cases, apply("keep_top_p", cases), strict=True):
         if not same(answer, processed(logits, top_p=p)):
             fail(f"Wrong for logits of shape {tuple(logits.shape)} and p = {p}.")
-    everything = [(torch.linspace(0, -60, 30), 1), (torch.randn(3, 500, dtype=torch.float64) * 30, 1.0)]
+    everything = [(torch.tensor([0.0, -30.0, -60.0]), 1), (torch.tensor([[-90.0, 0.0, -45.0]], dtype=torch.float64), 1.0)]  # the first alone rounds to 1
     for (logits, _), answer in zip(everything, apply("keep_top_p", everything), strict=True):
         if not same(answer, logits):
             fail("With p = 1, tokens are lost.")
@@ -412,6 +412,9 @@ def top_p_breaks_ties_by_id():
             share = cases[-1][1] * (n + 1)  # what the second row has to reach, in units of its small ones
             many = 1 if share < 2 else 1 + math.ceil(share - 2)
             truths.append([list(range(needed)), sorted([n - 1, *range(many - 1)])])
+    for n, needed in [(2, 1), (4, 2), (8, 2)]:  # sums that are p exactly, without any rounding
+        cases.append((torch.zeros(2, n), needed / n))
+        truths.append([list(range(needed))] * 2)
     for (logits, _), truth, answer in zip(cases, truths, apply("keep_top_p", cases), strict=True):
         kept = [row.isfinite().nonzero().flatten().tolist() for row in answer]
         if kept != truth:
