@@ -23,14 +23,14 @@ from autograder.study.chapter import (
     Exercise,
     NotFound,
     answers_of_another_kind,
-    chapter_folders,
+    find_chapter,
     find_course,
     read_notebook,
     read_source,
 )
 from autograder.study.explain import Run, Saved, bound_names, explain, used_names
 from autograder.study.live import run_checks
-from autograder.study.progress import Progress, Standing, chapter_key
+from autograder.study.progress import Progress, Standing
 from autograder.study.show import Shown
 
 MAX_RUNS = 2_000  # cells that are remembered
@@ -78,13 +78,8 @@ class Session:
             NotFound: if it cannot be told.
         """
         path, course = self._notebook(), find_course(self.folder)
-        if course is not None:
-            folders = chapter_folders(course)
-            stem = re.sub(r"^\d+_", "", path.stem) if path else ""
-            for name in (chapter_key(self.folder.name), stem):
-                for folder in folders:
-                    if chapter_key(folder.name) == name:
-                        return read_source(folder)
+        if course is not None and (source := find_chapter(course, self.folder, path)):
+            return read_source(source)
         if path is None:
             raise NotFound(
                 "I cannot tell which chapter this notebook belongs to. Keep it in its chapter's "
