@@ -1,4 +1,4 @@
-# Wrong: -1e9 stands for minus infinity where the type can hold it, and a score may be lower
+# Wrong: where the type can hold it, -1e9 stands for minus infinity, and a score may be lower
 # Fails: masks_hold_at_any_score
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
