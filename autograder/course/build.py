@@ -39,10 +39,10 @@ from autograder.course.source import (
 )
 from autograder.files import write_whole
 
-EXECUTION_SECONDS = 300
+EXECUTION_SECONDS = 900
 # Of a cell's tags, those that a solved notebook keeps. The second is for nbval, where the last
 # digits of what is printed depend on the processor.
-SOLVED_TAGS = ("demo", "nbval-ignore-output")
+SOLVED_TAGS = ("demo", "hide-input", "nbval-ignore-output")
 
 
 def to_json(notebook: NotebookNode) -> str:

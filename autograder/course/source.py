@@ -33,7 +33,7 @@ from autograder.course.cells import (
     nbgrader_metadata,
     parse_lines,
 )
-from autograder.course.names import LOOSE, Code, definitions, parse
+from autograder.course.names import LOOSE, Code, definitions, parse, what_happens
 
 CODE_STUB = "raise NotImplementedError"
 DEFAULTS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600, "float64": []}
@@ -256,7 +256,10 @@ class Assignment:
         for cell, assigned in zip(self.source.cells, self.assigned.cells, strict=True):
             data = nbgrader_metadata(cell)
             if cell.cell_type == "code":
-                checks = parse_checks(cell.source) if is_test(cell) else []
+                checks = [
+                    (check.name, check.hidden)
+                    for check in (parse_checks(cell.source) if is_test(cell) else [])
+                ]
                 code = [_syntax(cell.source), _syntax(assigned.source)]
                 material.append(repr([data, checks, is_demo(cell), code]))
             elif data:
@@ -275,9 +278,9 @@ def _insert_commands(notebook: NotebookNode) -> None:
 
 
 def _syntax(source: str) -> str:
-    """The same for the same code, whatever its comments and layout."""
+    """The same for the same code, whatever its comments, docstrings and layout."""
     try:
-        return ast.dump(parse(source))
+        return ast.dump(what_happens(source))
     except SyntaxError:  # a magic command, say
         return source
 

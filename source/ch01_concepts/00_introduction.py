@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Chapter 1 · What large models are made of
 #
-# Here is a model at work, before anything is explained. Run the cells below.
+# Here is a model at work. Run the cells below.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -33,63 +33,58 @@ from autograder import lesson
 from autograder.checks import Checks, fail, forbidden, probe
 
 lesson.use_style()
+torch.set_num_threads(1)  # the models here are small; more threads would cost more than they save
 
 # %% tags=["demo", "shown"]
 for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or not to be", 0)]:
     print(lesson.gpt(own=False).write(prompt, n_tokens=30, temperature=0.5, seed=seed), "\n" + "-" * 80)
 
 # %% [markdown]
-# It was given the first words and went on by itself. Nobody wrote this; the model drew it, token by token. All the English that it knows is from Python's own
-# manual, and it shows. (The three seeds are the best of seven.) It is as small as a photograph, 187,000 numbers, and was trained for about a minute. The large models work in the same way.
+# It was given the first words. Nobody wrote the rest; the model drew it, token by token (a **token** is a short piece of text).
+# All the English that it knows is from Python's own manual, and it shows. (Each is the best of seven seeds.) It has 187,000 numbers
+# and was trained for a minute or two. Large models work in the same way.
 #
-# **By the end of section 1.5 you will have made all of it**: the tokens, the attention, the loss and the training, the drawing. Later chapters take
-# your model up again, to train it faster, to measure it, to attack it and to look inside. After 1.5, four exercises begin with
-# broken code of the kind that circulates in tutorials; you find out what is wrong and write the one that works. Then you work out what a model costs
-# before anyone trains it.
+# **By the end of section 1.5 you will have made all of it.** Later chapters train your model faster, measure it, attack it and look inside.
+# Exercises 1.6 to 1.9 begin with broken code of the kind that circulates in tutorials: find out what is wrong, and write what works.
 #
-# | exercise | you will | framework | difficulty | time |
-# |---|---|---|---|---|
-# | [1.1](#1.1-Tokens) | learn a byte-level tokenizer from a text | plain Python | ★★☆☆ | 45 min |
-# | [1.2](#1.2-Attention) | write multi-head attention with masks from matrix products alone | PyTorch | ★★★☆ | 45 min |
-# | [1.3](#1.3-A-language-model-against-a-known-entropy) | judge a language model against an entropy that is known exactly | PyTorch | ★★☆☆ | 65 min |
-# | [1.4](#1.4-Sampling) | draw text from a model's predictions | PyTorch | ★★☆☆ | 30 min |
-# | [1.5](#1.5-A-model-of-your-own) | put your four parts together, and let them write (no points) | PyTorch | ★☆☆☆ | 15 min |
-# | [1.6](#1.6-A-transformer,-repaired) | diagnose two broken transformers and build one that translates | PyTorch | ★★★☆ | 75 min |
-# | [1.7](#1.7-A-BERT-classifier,-repaired) | repair a text classifier and test what it sees | PyTorch, Hugging Face Transformers | ★★☆☆ | 50 min |
-# | [1.8](#1.8-A-convolutional-network,-repaired) | find what is wrong with a Keras classifier, and make it learn | Keras 3 on TensorFlow | ★☆☆☆ | 25 min |
-# | [1.9](#1.9-A-GAN,-repaired) | turn half a GAN into a whole one | Keras 3 on TensorFlow | ★★★☆ | 50 min |
-# | [1.10](#1.10-Recurrence-and-convolution) | write an LSTM step and a causal convolution, and compare their reach | PyTorch | ★★☆☆ | 55 min |
-# | [1.11](#1.11-What-does-a-model-cost?) | compute parameters, memory, FLOPs and GPU-hours from a list of sizes | plain Python | ★★☆☆ | 40 min |
-# | [W1.1](#W1.1-Six-claims-about-large-models) | correct claims about large models, with numbers | in writing | ★★☆☆ | 40 min |
-# | [W1.2](#W1.2-Three-scenarios) | choose a model for three tasks | in writing | ★★☆☆ | 35 min |
-# | [W1.3](#W1.3-Due-diligence) | check a business plan with your calculator | in writing | ★★★☆ | 40 min |
+# | exercise | you will | minutes |
+# |---|---|---|
+# | [1.1](#1.1-Tokens) | learn a byte-level tokenizer from a text | 45 |
+# | [1.2](#1.2-Attention) | write multi-head attention with masks | 45 |
+# | [1.3](#1.3-A-language-model-against-a-known-entropy) | judge a language model by a known entropy | 45 |
+# | [1.4](#1.4-Sampling) | draw text from predictions | 30 |
+# | [1.5](#1.5-A-model-of-your-own) | let your four parts write (no points) | 15 |
+# | [1.6](#1.6-A-transformer,-repaired) | repair a transformer that translates | 50 |
+# | [1.7](#1.7-A-BERT-classifier,-repaired) | repair a text classifier | 45 |
+# | [1.8](#1.8-A-convolutional-network,-repaired) | repair an image classifier | 30 |
+# | [1.9](#1.9-A-GAN,-repaired) | turn half a GAN into a whole one | 45 |
+# | [1.10](#1.10-Recurrence-and-convolution) | write an LSTM and a causal convolution | 45 |
+# | [1.11](#1.11-What-does-a-model-cost?) | compute memory, FLOPs and GPU-hours | 40 |
+# | [W1.1](#W1.1-Six-claims-about-large-models) | correct six claims | 40 |
+# | [W1.2](#W1.2-Three-scenarios) | choose models for three tasks | 35 |
+# | [W1.3](#W1.3-Due-diligence) | check a business plan | 40 |
 #
-# Times include reading. You need Python, a little PyTorch and matrix multiplication. Nothing is downloaded: data is generated here, or comes with
-# Python and scikit-learn.
+# Times include reading; W is in writing. You need Python, a little PyTorch (Keras in 1.8 and 1.9) and matrix multiplication. Nothing is downloaded.
 #
 # **How an exercise works.** Replace `raise NotImplementedError` with your answer, run the cell, then run the test cell below it. A table shows
-# which properties hold. When you hand in the notebook, hidden checks test further properties: follow the docstring, do not only
-# pass the visible rows.
+# which properties hold. When you hand in, hidden checks test further properties, so follow the docstring.
 
 # %% [markdown]
 # ## 1.0 What makes a model "large"?
 #
-# There is no threshold. BERT-large had 340 million parameters and was large in 2018; PaLM, less than four
-# years later, had sixteen hundred times as many. What *large* models have in common is
-# how they are made: one network is **pretrained** on a broad mass of data with a
-# self-supervised objective such as *predict the next token*, and is then adapted to many tasks.
+# There is no threshold. BERT-large had 340 million parameters and was large in 2018; PaLM, in 2022, had sixteen hundred times as many.
+# What *large* models share is how they are made: one network is **pretrained** on a broad mass of data with an objective that needs no labels,
+# such as *predict the next token*, and then adapted to many tasks.
 #
-# Two numbers describe such a run: the **parameters** $N$ that are learnt, and the **tokens** $D$
-# that they are learnt from. Training a dense transformer costs about six floating-point operations
-# (FLOPs) per parameter and token (Kaplan et al., *Scaling Laws for Neural Language Models*,
-# arXiv:2001.08361); section 1.11 shows where the six comes from, and what it leaves out:
+# Two numbers describe such a run: the **parameters** $N$ that are learnt, and the **tokens** $D$ that they are learnt from. Training a
+# dense transformer (it uses all parameters for every token) costs about six floating-point operations (FLOPs) per parameter and token (Kaplan et al.,
+# arXiv:2001.08361); section 1.11 shows why:
 #
 # $$C \approx 6\,N\,D .$$
 #
-# In the figure, models on the same grey line cost the same to train. The dotted line says how Hoffmann et al.
-# (*Training Compute-Optimal Large Language Models*, arXiv:2203.15556) would spend a given
-# budget: about 20 tokens per parameter, so that size and data grow **together**. Before you look: which of the six models had too few tokens
-# by that rule, and who would train one on a hundred times as many?
+# In the figure, models on the same grey line cost the same to train. The dotted line says how Hoffmann et al. (arXiv:2203.15556) would spend a given
+# budget: about 20 tokens per parameter, so that size and data grow **together**. Before you look: which of the six models had too few tokens by that rule?
+# Why would anyone train on a hundred times as many?
 
 # %% tags=["demo"]
 # name: (parameters, training tokens), from the paper named
@@ -124,10 +119,8 @@ plt.show()
 
 # %% [markdown]
 # GPT-3 and PaLM lie well below the line; smaller models on more tokens would have done better for the same price. Llama 3 8B lies far above
-# it on purpose, at almost 2,000 tokens per parameter: a small model that was trained for longer costs less each
-# time it is used. The best ratio is no constant of nature, either. Meta's own scaling law put the
-# optimum for its largest budget at about 40 tokens per parameter (arXiv:2407.21783, section 3.2.1), and Llama 3.1 405B is close to that.
+# it on purpose, at almost 2,000 tokens per parameter: a small model costs less each time it is used. And 20 is no constant: Meta's own scaling law
+# put the optimum for its largest budget at about 40 (arXiv:2407.21783, section 3.2.1), and Llama 3.1 405B is close to that.
 #
-# Some words are used loosely. A **transformer** is an architecture; **GPT** and **BERT** are
-# families of transformers (a causal decoder and a bidirectional encoder). A **GAN** is a way
-# of training, not an architecture.
+# A **transformer** is an architecture; **GPT** and **BERT** are families of transformers (a causal decoder and a bidirectional encoder). A **GAN**
+# is a way of training, not an architecture.

@@ -1,72 +1,64 @@
 # %% [markdown]
 # ## 1.1 Tokens
 #
-# How long is "naïve 🙂"? Seven characters. Now count again, as a computer stores it. Guess before you run the cell.
+# How long is "naïve 🙂"? Seven characters. How many numbers does a computer store for it? Guess, then run the cell.
 
 # %% tags=["demo"]
 print(list("naïve 🙂".encode()))
 
 # %% [markdown]
-# Eleven **bytes**. UTF-8 writes the plain letters of English with one byte, `ï` with two, and most emoji with four. Every text in
-# every language is a list of numbers from 0 to 255. A model with a vocabulary of 256 could read them all.
+# Eleven **bytes**. UTF-8 writes the plain letters of English with one byte, `ï` with two, and most emoji with four. So every text in
+# every language is a list of numbers from 0 to 255, and a model could read these.
 #
-# It would read slowly. English has about one byte a letter, so a window of 1,000 tokens would hold half a page. And the
-# cost of attention (next section) grows with the square of the length. A vocabulary of whole words makes the lists short, but it never ends: names, typing errors, `__init_subclass__`.
+# But the lists are long: 1,000 bytes are half a page, and the cost of attention (next section) grows with the square of the length.
+# Whole words make them short, but a vocabulary of words never ends: names, typing errors, `__init_subclass__`.
 #
-# **Byte pair encoding** (BPE) lies between the two. Gage invented it to compress files (*The C Users Journal*, February 1994);
-# Sennrich et al. (arXiv:1508.07909) brought it to language models, and GPT-2 ran it on bytes. The training is one loop:
+# **Byte pair encoding** (BPE) lies between the two. Gage used it to compress files (*The C Users Journal*, February 1994),
+# Sennrich et al. (arXiv:1508.07909) to translate; GPT-2 ran it on bytes. The training is one loop:
 #
-# 1. Start with one token for each byte, 0 to 255.
-# 2. Count all pairs of neighbours in the training text. Take the most frequent one.
-# 3. Make it a new token, and write that token wherever the pair stands. Go back to 2.
+# 1. Start with one token for each byte.
+# 2. Count all pairs of neighbours in the training text. Take the most frequent.
+# 3. Make it a new token, and write that wherever the pair stands. Go back to 2.
 #
-# Here it is by hand, on eleven letters. Where several pairs are equally frequent, our rule takes the smallest, as Python compares tuples:
+# Of equally frequent pairs, our rule takes the smallest, as Python compares tuples. By hand:
 #
 # ```text
-# a b r a c a d a b r a      (a, b), (b, r) and (r, a) stand there twice. (a, b) is the smallest: X = ab
-# X r a c a d X r a          (X, r) and (r, a) stand there twice. Which one is next?
+# a b r a c a d a b r a      (a, b), (b, r), (r, a) occur twice. The smallest: X = ab
+# X r a c a d X r a          (X, r), (r, a) occur twice. Which is next?
 # ```
 #
 # <details><summary>Answer</summary>
 #
-# `(r, a)`: the letter r is token 114, and X, the first new token, is 256. So Y = ra, and the line becomes `X Y c a d X Y`. Then Z = XY gives
-# `Z c a d Z`.
+# `(r, a)`: r is token 114, and X, the first new token, is 256. So Y = ra, and the line becomes `X Y c a d X Y`. Then Z = XY gives `Z c a d Z`.
 # </details>
 #
 # ### Three rules that are easy to get wrong
 #
-# **No merge crosses a piece.** Before anything is counted, `split_text` cuts the text: a word with the space before it is one piece, so are
-# a run of punctuation and a run of white space. Otherwise `dog.` and `dog!` would become tokens of their own (GPT-2's paper, section 2.2).
-# Pairs are counted, and merged, inside of pieces only.
+# **No merge crosses a piece.** First `split_text` cuts the text into words (each with the space before it), punctuation and white space.
+# Otherwise `dog.` and `dog!` could become tokens (GPT-2's paper, section 2.2). Pairs are counted and merged inside pieces only.
 #
-# **Old merges come first.** A new text is encoded with the merges in the order in which they were learnt. To search for the longest token that
-# fits is a different method. Take the merges b + c, a + b, ab + c: the text `abc` is then `a`, `bc`, although there is a token `abc`.
+# **Old merges come first.** A new text is encoded with the merges in the order in which they were learnt, not with the longest token that
+# fits. With the merges b + c, a + b, ab + c, the text `abc` becomes `a`, `bc`, although there is a token `abc`.
 #
-# **A token is no character.** The two bytes of `ï` may be two tokens. Each of them alone is not valid UTF-8. So join the
-# bytes of all tokens first, and decode once, at the end.
+# **A token is no character.** The two bytes of `ï` may be two tokens, and neither of them alone is valid UTF-8. Join the
+# bytes of all tokens first, then decode once.
 #
 # ### Exercise 1.1 · Byte pair encoding
 #
 # > **Difficulty** ★★☆☆ · **45 minutes** · **8 points** · plain Python
 #
-# **Given:** `split_text`. **Write** four functions. A token is an integer: 0 to 255 are the bytes, and merge number `i` (from 0) makes
-# token `256 + i`. Plain Python is all that you need; use no tokenizer from a library.
+# **Given:** `split_text`. **Write** four functions in plain Python, without a tokenizer from a library. Tokens 0 to 255 are the
+# bytes; merge number `i` (from 0) makes token `256 + i`.
 #
-# <details><summary>Hint 1: a function for one merge</summary>
+# <details><summary>Hint 1: it takes minutes</summary>
 #
-# Write a helper that takes a list of tokens, a pair and a new token, and walks from left to right. Where the pair stands, it adds
-# the new token and goes on by two places, otherwise by one. Both `train_bpe` and `encode` can use it.
+# Most pieces occur many times. Work once for each different piece (`collections.Counter(split_text(text))`), and let it count as often as it occurs.
+# After a merge, only pieces that have the pair change. One function that merges one pair in one list serves `train_bpe` and `encode`.
 # </details>
 #
-# <details><summary>Hint 2: it takes minutes</summary>
+# <details><summary>Hint 2: the most frequent, then the smallest</summary>
 #
-# Most pieces occur many times. Count the different ones first (`collections.Counter(split_text(text))`), and let each count as often as it occurs. After a merge,
-# only pieces that have the pair change. In `encode`, keep the tokens of each different piece for the rest of that call.
-# </details>
-#
-# <details><summary>Hint 3: the most frequent, then the smallest</summary>
-#
-# `max(counts, key=lambda pair: (counts[pair], ...))` compares tuples. What must stand in the second place, so that the smaller pair wins?
+# `max(counts, key=lambda pair: (counts[pair], ...))` compares tuples. What must stand in the second place?
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_bpe", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -456,9 +448,9 @@ def calls_do_not_disturb_each_other():
         if not kept:
             fail("An argument was changed.")
         if ids != truths[-20] or n_tokens != 256 + len(merges) or text != texts[-20]:
-            fail("A call after others, with other merges, gives another result.")
+            fail("A call after others, with other merges, gives a different result.")
     if [len(merges) for merges in again] != [2, 1, 2, 4] or again[0] != again[2] or again[3][:2] != again[0]:
-        fail("train_bpe gives another result after other calls.")
+        fail("train_bpe gives a different result after other calls.")
 
 
 @check(points=0.5, hint="The first 256 entries are the bytes in order, one each. bytes([t]) is one byte; bytes(t) is t zeros; chr(t).encode() is two from 128 on.")
@@ -492,7 +484,7 @@ def decodes_any_ids():
     run = lambda lists: [decode(ids, [tuple(pair) for pair in merges]) for ids, merges in lists]
     for (tokens, _), truth, text in zip(lists, truths, probe(run, lists), strict=True):
         if text != truth:
-            fail(f"A list of {len(tokens)} ids comes back as another text.")
+            fail(f"A list of {len(tokens)} ids comes back as a different text.")
 
 
 @check(points=0.5, hint="An index of -1 is the last entry of a list, without any error. Ask before you look up.")
@@ -510,7 +502,7 @@ def refuses_unknown_ids():
             if probe(run, ids, merges) is not None:
                 fail("An id outside of the vocabulary is no ValueError.")
     if probe(run, [0, 257], LOW) != "\0low":
-        fail("The first or the last id of the vocabulary is refused, or is another token.")
+        fail("The first or the last id of the vocabulary is refused, or is a different token.")
 
 
 ### END HIDDEN TESTS
@@ -519,9 +511,8 @@ check.score()
 # %% [markdown]
 # ### What your tokenizer has learnt
 #
-# The next cell trains it on 50,000 characters of Python's own documentation, which every Python brings along (`pydoc_data.topics`). That takes some
-# seconds. Then it encodes the first sentence of the Universal Declaration of Human Rights in five languages
-# (translations of the United Nations). All say the same.
+# The next cell trains it on 50,000 characters of Python's own documentation (`pydoc_data.topics`). Then it encodes
+# the first sentence of the Universal Declaration of Human Rights in five languages (translations of the United Nations).
 #
 # **Predict first.** Which of English, German, Greek, Chinese and Hindi needs most tokens? How many times as many as English?
 
@@ -567,20 +558,19 @@ def show_tokens(vocab_size: int) -> None:
 show_tokens(512)
 
 # %% [markdown]
-# The Hindi sentence takes 233 tokens, nearly seven times as many as the English one: a token for every byte. Nothing was merged, because no
-# Devanagari stood in the training text. German gains a little from what the two languages share, such as `an` and `in`. Whoever pays by the token pays for this, and
-# whoever has a window of fixed length fits less into it. Tokenizers of real models are trained on many languages, and still the same text can
-# take up to 15 times as many tokens in one language as in another (Petrov et al., arXiv:2305.15425).
+# The Hindi sentence takes 233 tokens, nearly seven times as many as the English one: one for every byte, because no Devanagari stood in the training text.
+# German gains from what the two languages share, such as `an` and `in`.
+# Even with tokenizers trained on many languages, the same text can take up to 15 times as many tokens in one language as in another
+# (Petrov et al., arXiv:2305.15425).
 #
-# Look at the English tokens, too. The model never sees letters. It sees the numbers of ` be`, `ing` and `s`, and has to learn from
-# examples how each is spelt. That is one reason why models miscount the letters of a word.
+# The model never sees letters, only the numbers of ` be`, `ing` and `s`: one reason why models miscount the letters of a word.
 #
-# **Your turn.** Change the last line to `show_tokens(1024)`. Which of the five green bars will become shorter? Will the bytes per token
-# double with the vocabulary? Decide, then run it.
+# **Your turn.** Change the last line to `show_tokens(1024)`. Which green bars will shrink? Will the bytes per token
+# double with the vocabulary?
 #
 # <details><summary>Answer</summary>
 #
-# Only English (35 to 29) and German (46 to 39) become shorter. Three of the bars stay as they are: a larger vocabulary helps those who
-# are in the training text. On new documentation, bytes per token grow from 2.04 to 2.71, by a third. Each further merge is rarer than those before, so it saves
-# less; and each costs the model one more row in its table of embeddings. (The exact numbers depend on your Python's documentation.)
+# Only English (35 to 29) and German (46 to 39) become shorter: only what looks like the training text gains.
+# On new documentation, bytes per token grow from 2.04 to 2.71, by a third: each further merge is rarer than those before.
+# (The numbers depend on your Python.)
 # </details>

@@ -1,23 +1,18 @@
 # %% [markdown]
 # ## 1.2 Attention
 #
-# Which words must a model look at to guess the next one? That depends on the sentence. **Attention** looks up
-# what it needs, wherever it is.
-#
-# Each position $i$ asks with a **query** $q_i$; each position $j$ offers a **key** $k_j$ and a **value** $v_j$. The answer
-# is an average of all values, weighted by how well the keys match the query (Vaswani et al., *Attention Is All You Need*,
-# arXiv:1706.03762, section 3.2):
+# **Attention** looks up what it needs in a sequence. Each position $i$ asks with a **query** $q_i$; each position $j$ offers a **key** $k_j$ and
+# a **value** $v_j$. The answer is an average of the values, weighted by how well the keys match the query (Vaswani et al., arXiv:1706.03762, section 3.2):
 #
 # $$\mathrm{attention}(Q, K, V) = \underbrace{\mathrm{softmax}\!\Big(\frac{QK^\top}{\sqrt{d_k}}\Big)}_{\text{weights } A}\,V$$
 #
-# The softmax runs over the keys, so each row of $A$ sums to one: it says what
-# position $i$ looks at. $Q$ is $T_q \times d_k$, $K$ is $T_k \times d_k$, $V$ is $T_k \times d_v$.
+# The softmax runs over the keys, so each row of $A$ sums to one.
 #
 # ### Why divide by $\sqrt{d_k}$?
 #
 # If the entries of $q$ and $k$ are independent with mean 0 and variance 1, then $q \cdot k$ is
-# a sum of $d_k$ terms of variance 1, and its standard deviation is $\sqrt{d_k}$: 23 at $d_k = 512$.
-# What does a softmax make of scores that far apart? And what if we divide by $d_k$ instead?
+# a sum of $d_k$ terms of variance 1. Its standard deviation is $\sqrt{d_k}$: 23 at $d_k = 512$.
+# What does a softmax make of such scores? And of scores divided by $d_k$?
 
 # %% tags=["demo"]
 def draw_scales(n_keys=16, trials=400):
@@ -46,18 +41,17 @@ def draw_scales(n_keys=16, trials=400):
 draw_scales()
 
 # %% [markdown]
-# Without a scale, wide keys put nearly all weight on one key. There, almost no gradient gets through: the softmax's Jacobian
-# $\mathrm{diag}(a) - a a^\top$ vanishes where one weight is 1. Divided by $d_k$, all keys get nearly the same weight.
-# Only $\sqrt{d_k}$ makes the picture independent of the width.
+# Without a scale, wide keys put nearly all weight on one key, and almost no gradient gets through: the softmax's Jacobian
+# $\mathrm{diag}(a) - a a^\top$ vanishes where one weight is 1. Divided by $d_k$, wide keys all get nearly the same weight.
 #
 # ### Masks
 #
-# Some positions must not be looked at. In a **causal** language model, position $i$ may not see
-# what comes after it, or it would copy the token that it should predict. In a padded batch, nobody may look at the **padding**. A mask acts on the scores, **before** the softmax: a forbidden score becomes $-\infty$.
+# In a **causal** language model, a position may not see what comes later, or it would copy what it should predict.
+# In a padded batch, nobody may look at the **padding**. A mask acts on the scores, **before** the softmax: a forbidden score becomes $-\infty$.
 #
-# Here a mask is a Boolean tensor in which **`True` means "may look"**, as in
-# `F.scaled_dot_product_attention`. (`nn.MultiheadAttention` has it the other way round.) Before you look at the third picture: what goes wrong if
-# weights are set to zero *after* the softmax?
+# Here a mask is Boolean, and **`True` means "may look"**, as in
+# `F.scaled_dot_product_attention`. (`nn.MultiheadAttention` has it the other way round.) Before you look: what goes wrong if
+# weights are set to zero *after* the softmax (third picture)?
 
 # %% tags=["demo"]
 six_words = ["the", "cat", "sat", "on", "the", "mat"]
@@ -94,23 +88,18 @@ draw_masks()
 # %% [markdown]
 # ### Heads
 #
-# One softmax yields one average. To look at several places, attention runs
-# $h$ times in parallel on narrower vectors. Project the input to queries, keys and values of
-# width $d$, **split** them into $h$ heads of width $d/h$, attend in each head, **merge** the
-# heads, and mix them with one more linear layer:
+# One softmax yields one average. To look at several places, attention runs in $h$ heads on narrower vectors, and a layer $W_o$ mixes the results:
 #
 # ```text
 # (B, T, d) ──split──▶ (B, h, T, d/h) ──attention──▶ (B, h, T, d/h) ──merge──▶ (B, T, d) ──▶ W_o
 # ```
 #
-# In memory, each token's heads lie side by side. So splitting takes two steps. For two tokens `a` and `b` of width 4:
+# In memory, each token's heads lie side by side, so splitting takes two steps. For tokens `a` and `b` of width 4:
 #
 # | | head 0 | head 1 |
 # |---|---|---|
 # | correct: `view(B, T, h, 2).transpose(1, 2)` | `a0 a1`, `b0 b1` | `a2 a3`, `b2 b3` |
-# | wrong: `view(B, h, T, 2)` | `a0 a1`, `a2 a3` | `b0 b1`, `b2 b3` |
-#
-# The wrong one raises no error; each head sees one token twice, in halves.
+# | wrong, without an error: `view(B, h, T, 2)` | `a0 a1`, `a2 a3` | `b0 b1`, `b2 b3` |
 
 # %% [markdown]
 # ### Exercise 1.2 · Multi-head attention
@@ -118,32 +107,18 @@ draw_masks()
 # > **Difficulty** ★★★☆ · **45 minutes** · **13 points** · PyTorch
 #
 # **Write** `attention`, and the three methods of `MultiHeadAttention`, from matrix products (`@` or `einsum`),
-# masking and a softmax (`torch.softmax`, `F.softmax` or your own). What you are building is out of reach while you are graded:
-# `F.scaled_dot_product_attention`, `F.multi_head_attention_forward`, `nn.MultiheadAttention`, and the operators in `torch.ops` that compute them.
+# masking and a softmax (PyTorch's or your own). PyTorch's own attention, under any name, is out of reach while you are graded.
 #
-# Four properties decide whether it survives in a real model:
-#
-# 1. **Any leading dimensions.** `(T, d)`, `(batch, T, d)` and `(batch, heads, T, d)` all work.
-# 2. **Any floating-point type.** The result has the type of the inputs and its precision, from `float16` and `bfloat16` to `float64`.
+# 1. **Any leading dimensions**, also none. (`key.mT`, not `key.T`.)
+# 2. **Any floating-point type**, from `float16` and `bfloat16` to `float64`: the results have the inputs' type and its precision.
 # 3. **No overflow.** In `float32`, scores of $\pm 10^4$ give finite weights. A mask holds however low the allowed scores are.
-# 4. **No NaN.** As long as inputs and scores are finite, so are the results. A query that may look at nothing gets weights and output of exactly zero, and
-#    gradients stay finite.
+# 4. **No NaN.** As long as inputs and scores are finite, so are results and gradients. A query that may look at nothing gets weights and output
+#    of exactly zero.
 #
-# <details><summary>Hint 1: transposing only the last two axes</summary>
+# <details><summary>Hint: a row without any allowed key</summary>
 #
-# `key.transpose(-2, -1)` or `key.mT`; `key.T` reverses all axes.
-# </details>
-#
-# <details><summary>Hint 2: a row without any allowed key</summary>
-#
-# With $-\infty$ everywhere, the softmax is 0/0. If you replace the NaN afterwards, one survives in the gradient.
+# With $-\infty$ everywhere, the softmax is 0/0. A NaN that is replaced afterwards survives in the gradient.
 # Use the most negative *finite* number of the type (`torch.finfo`), and multiply the weights by the mask afterwards.
-# </details>
-#
-# <details><summary>Hint 3: the mask and the heads</summary>
-#
-# A mask of shape `(batch, T_q, T_k)` meets scores of shape
-# `(batch, heads, T_q, T_k)`. Where must the missing axis go?
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "attention", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -265,7 +240,7 @@ def scales_by_hand():
     output, weights = attention(query, key, value)
     known = {(0.9, 0.1): ": they have not been scaled", (0.634, 0.366): ": that is divided by the width, not by its square root"}
     assert torch.allclose(weights, torch.tensor([[0.75, 0.25]]), atol=1e-5), f"weights {shown(weights)} instead of [0.75, 0.25]{known.get(tuple(shown(weights)), '')}"
-    assert torch.allclose(output, torch.tensor([[5.0]]), atol=1e-5), f"the weights are right; the output is {shown(output)} instead of [5.0]"
+    assert torch.allclose(output, torch.tensor([[5.0]]), atol=1e-5), f"the weights are correct; the output is {shown(output)} instead of [5.0]"
 
 
 @check(points=0.5, hint="True means: may look. The others become minus infinity before the softmax.")
@@ -382,10 +357,10 @@ def agrees_with_torch():
                     if not is_close(weights, torch_weights(query, key)):
                         fail(f"The weights are wrong for {query.shape[-2]} queries of width {query.shape[-1]}, {case}.")
                     if not is_close(output, F.scaled_dot_product_attention(query, key, value)):
-                        fail(f"The weights are right, the output is not, for values of width {value.shape[-1]}, {case}.")
+                        fail(f"The weights are correct, the output is not, for values of width {value.shape[-1]}, {case}.")
 
 
-@check(points=0.5, hint="A constant such as -1e9 does not fit every dtype; torch.finfo knows the limits. Cast back what you compute in another dtype.")
+@check(points=0.5, hint="A constant such as -1e9 does not fit every dtype; torch.finfo knows the limits. Cast back what you compute in a different dtype.")
 def keeps_half_precision():
     """Inputs in float16 and bfloat16 give results of the same dtype, with and without a mask."""
     for dtype in (torch.float16, torch.bfloat16):
@@ -430,7 +405,7 @@ def masks_like_torch():
             if not is_close(weights, torch_weights(query, key, mask)):
                 fail(f"The weights are wrong with a {name} mask.")
             if not is_close(output, F.scaled_dot_product_attention(query, key, value, attn_mask=mask)):
-                fail(f"The weights are right, the output is not, with a {name} mask.")
+                fail(f"The weights are correct, the output is not, with a {name} mask.")
 
 
 @check(points=1, hint="exp(10000) overflows. torch.softmax subtracts the largest score first; so must you, and before the mask's -inf can get in the way.")
@@ -564,7 +539,7 @@ def layer_agrees_with_torch():
         if not is_close(weights, truth_weights):
             fail(f"The weights are wrong {where}: look at split_heads and at what is projected.")
         if not is_close(output, truth):
-            fail(f"The weights are right, the output is not, {where}: look at merge_heads and out_proj.")
+            fail(f"The weights are correct, the output is not, {where}: look at merge_heads and out_proj.")
 
 
 @check(points=1, hint="A (batch, T_q, T_k) mask needs an axis for the heads in second place.")
@@ -591,7 +566,7 @@ check.score()
 # %% [markdown]
 # ### What heads look at
 #
-# Your layer, untrained, on the six words from above. Each head has its own projection; all respect the mask.
+# Your layer, untrained, on the six words from above:
 
 # %% tags=["demo", "raises-exception"]
 def draw_heads(sharpness):
@@ -616,16 +591,15 @@ def draw_heads(sharpness):
 draw_heads(sharpness=3)
 
 # %% [markdown]
-# **What it costs.** The weights are a $T \times T$ matrix per head: attention *can* connect distant positions, and pays with the
-# square of the length. FlashAttention (Dao et al., arXiv:2205.14135) and its like avoid storing the matrix; the number of operations
-# does not fall.
+# **What it costs.** $T \times T$ weights per head: the square of the length. FlashAttention (Dao et al., arXiv:2205.14135) does not store them,
+# but saves no operations.
 #
 # **Change, predict, run.** `sharpness` multiplies the weights of the query and key projections. What will
-# `draw_heads(sharpness=0)` draw? Which cells are the same for every value? Write it down, then run it in a new cell.
+# `draw_heads(sharpness=0)` draw? Which cells are the same for every value?
 #
 # <details><summary>What you should see</summary>
 #
-# All keys are now the same vector, the bias of `k_proj`. So in each head, the row of the $n$-th word has $n$ weights of $1/n$.
-# The first row and the zeros above the diagonal are the same for every value.
+# All keys are now the bias of `k_proj`. So in each head, the row of the $n$-th word has $n$ weights of $1/n$.
+# The first row and the zeros above the diagonal are always the same.
 # </details>
 

@@ -1,34 +1,30 @@
 # %% [markdown]
 # ## 1.3 A language model against a known entropy
 #
-# A language model reports a loss of 1.95 nats per token. Is that good? For real text nobody can say, because nobody
-# knows the best possible value. It can only be extrapolated: Hoffmann et al.
-# (*Training Compute-Optimal Large Language Models*, arXiv:2203.15556) fit
-# $L(N, D) = E + A/N^\alpha + B/D^\beta$ to their models of $N$ parameters trained on $D$ tokens, and found $E = 1.69$ nats. Others read different values off the same runs (Besiroglu et al., arXiv:2404.10102).
+# A language model has a loss of 1.95 nats per token. Is that good? For real text, the best possible value can only be extrapolated:
+# Hoffmann et al. (arXiv:2203.15556) found 1.69 nats, others different values from the same runs (Besiroglu et al., arXiv:2404.10102).
 #
-# So we invent a language whose best possible loss can be computed. A model that stays far above that
-# number has not learnt enough. **One that falls below it is cheating**, and most often it is the program around it that cheats.
+# So we invent a language whose best loss can be computed. A model far above it has not learnt enough.
+# **One that falls below it is cheating**, and most often it is the program around it that cheats.
 #
 # ### Why there is a floor
 #
-# A source emits tokens $x_1, x_2, \dots$, each with probability $p(x_t \mid x_{<t})$. A language model
-# predicts each with a distribution $q(\cdot \mid x_{<t})$, and its loss is the cross-entropy. Insert $p/p$ into the logarithm:
+# A source emits each token with probability $p(x_t \mid x_{<t})$. A model
+# predicts it with $q(\cdot \mid x_{<t})$. Its loss is the cross-entropy; insert $p/p$ into the logarithm:
 #
 # $$\underbrace{\mathbb{E}\big[-\log q(x_t \mid x_{<t})\big]}_{\text{loss}}
 #   = \underbrace{\mathbb{E}\big[-\log p(x_t \mid x_{<t})\big]}_{\text{entropy of the source}}
 #   + \underbrace{\mathbb{E}\big[\mathrm{KL}\big(p(\cdot \mid x_{<t}) \,\|\, q(\cdot \mid x_{<t})\big)\big]}_{\ge\, 0}$$
 #
-# No model can lower the first term. This assumes only that $q$ was fixed without knowledge of $x_t$ and what follows, and that the data is fresh.
+# No model can lower the first term, as long as $q$ was fixed without knowledge of $x_t$ and what follows.
 #
-# With the natural logarithm, the loss is in **nats**; divided by $\log 2$ it is in **bits**; its
-# exponential is the **perplexity**, the number of equally likely tokens that would be as hard to guess. A fair die has
-# 1.79 nats, 2.58 bits, perplexity 6.
+# With the natural logarithm, the loss is in **nats**; divided by $\log 2$, in **bits**; its
+# exponential is the **perplexity**, the number of equally likely tokens that would be as hard to guess.
 #
 # ### A language of six letters
 #
-# Our source is a **Markov chain of second order**: the next token depends on the last two only. Shannon used such chains to imitate
-# English (*A Mathematical Theory of Communication*, 1948, section 3). A table of $6 \times 6 \times 6$
-# probabilities $P(c \mid a, b)$ describes it, where $b$ is the last token and $a$ the one before it.
+# Our source is a **Markov chain of second order** (as in Shannon, *A Mathematical Theory of Communication*, 1948, section 3): the next token $c$
+# depends on the last, $b$, and the one before it, $a$. A table of $6 \times 6 \times 6$ probabilities $P(c \mid a, b)$ describes it.
 
 # %% nbgrader={"grade": false, "grade_id": "markov_source", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def random_source(n_tokens: int, seed: int) -> torch.Tensor:
@@ -76,7 +72,8 @@ def draw_source():
 draw_source()
 
 # %% [markdown]
-# The simplest language model counts what followed each context of $k$ letters in its training text, and predicts with these frequencies (plus a tenth of a count everywhere). For which $k$ will it be best on fresh text? And on the text that it has counted?
+# The simplest language model counts what followed each context of $k$ letters, and predicts with these frequencies (plus a tenth of a count).
+# For which $k$ will it be best on fresh text? And on the text that it has counted?
 
 # %% tags=["demo"]
 def coded_contexts(tokens: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,66 +114,51 @@ def draw_counting_models():
 draw_counting_models()
 
 # %% [markdown]
-# On fresh text the loss comes down almost to the floor at $k = 2$, and rises again: longer contexts have nothing to add, and are counted from ever fewer examples. On the text that it has counted, the model goes **through** the floor: it has memorised.
+# On fresh text the loss comes down almost to the floor at $k = 2$, and rises again: longer contexts add nothing, and have fewer
+# examples. On the text that it has counted, the model goes **through** the floor: it has memorised.
 #
-# So a loss below the floor is a diagnosis:
+# So the loss is a diagnosis:
 #
 # | what is wrong | what you see |
 # |---|---|
-# | attention looks at later tokens | far below the floor: the answer is in the input |
+# | attention looks ahead | far below the floor |
 # | target not shifted, `y = x` | falls to zero even in a causal model: it copies |
-# | training text reported, or validation text that overlaps with it | below the floor, as soon as the model can memorise |
-# | model in bits, floor in nats, or the reverse | off by a factor of 1.44 |
-# | dropout left on in the evaluation | too high |
-# | mean of unequal batches' means, or a last piece left out | slightly wrong; nobody notices |
+# | validation text was trained on | below the floor |
+# | bits compared with nats | off by a factor of 1.44 |
+# | dropout left on | too high |
+# | mean of unequal batches' means | a little wrong; nobody notices |
 #
 # ### What the source's entropy is
 #
-# Let $\pi(a, b)$ be the share of positions in a long text at which the last two tokens are $a, b$. The entropy **rate** averages
-# the entropy of the next token over them (Shannon 1948, section 7):
+# Let $\pi(a, b)$ be the share of positions at which the last two tokens are $a, b$. The entropy **rate** averages
+# the entropy of the next token over them (Shannon, section 7):
 #
 # $$H = \sum_{a, b} \pi(a, b) \sum_c -P(c \mid a, b) \log P(c \mid a, b), \qquad 0 \log 0 = 0.$$
 #
-# The shares $\pi$ follow from $P$: one step later, $b, c$ are the last two tokens, and their share must be the same,
+# One step later, $b, c$ are the last two tokens, and their share must be the same:
 #
 # $$\pi(b, c) = \sum_a \pi(a, b)\, P(c \mid a, b), \qquad \sum_{a, b} \pi(a, b) = 1.$$
-#
-# ### Windows
-#
-# A transformer learns all positions of a window at once:
-#
-# ```text
-# stream    d  a  f  b  b  e  c ...
-# inputs    d  a  f  b
-# targets      a  f  b  b          one token later
-# ```
 
 # %% [markdown]
 # ### Exercise 1.3 · Language model and floor
 #
 # > **Difficulty** ★★☆☆ · **45 minutes** · **10 points** · PyTorch
 #
-# **Given:** `TinyGPT`, a small causal transformer (with `causal=False` it looks at the whole window, as a bad example), and three short functions,
-# `split_stream`, `lm_loss` and `bits_and_perplexity`.
+# **Given:** `TinyGPT`, a small causal transformer (as a bad example, `causal=False` looks ahead), `split_stream`,
+# `lm_loss` and `bits_and_perplexity`.
 #
-# **Write** `entropy_rate`, which computes the floor; `draw_windows`, which supplies the data; `evaluate_lm`, which scores a whole text; `train_lm`, which trains and reports the loss on **validation** data.
-# Where one of them is wrong only because another one is, it keeps its points.
+# **Write** `entropy_rate` (the floor), `draw_windows` (inputs, and targets one token later), `evaluate_lm` (the loss on a whole text) and `train_lm`.
 #
 # <details><summary>Hint 1: the shares π</summary>
 #
-# The equations for $\pi$ are a linear system with $V^2$ unknowns; together with the one that says that they sum to one, it has exactly one solution.
-# Or replace `pairs` by `torch.einsum("ab,abc->bc", pairs, transition)` until nothing changes any more, however long that takes; a small change per step does not mean that the end is near.
-# For $0 \log 0$ there is `torch.special.entr`.
+# The equations for $\pi$ are linear; with the sum, they have exactly one solution.
+# Or repeat `pairs = torch.einsum("ab,abc->bc", pairs, transition)` until nothing changes; a small change per step does not mean
+# that the end is near. For $0 \log 0$ there is `torch.special.entr`.
 # </details>
 #
 # <details><summary>Hint 2: how many windows are there?</summary>
 #
-# A window and its last target take `length + 1` tokens. In a stream of exactly that many tokens there is one place for it. And `torch.randint` stops before its upper limit.
-# </details>
-#
-# <details><summary>Hint 3: a mean over unequal pieces</summary>
-#
-# Add up the loss of all tokens, and divide once, at the end. `n` tokens have `n - 1` predictions.
+# A window and its last target take `length + 1` tokens, and `torch.randint` stops before its upper limit.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_causal_lm", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -364,7 +346,7 @@ def train_lm(
 
     Returns:
         The loss on the whole validation stream in windows of `length`, as `evaluate_lm` defines it:
-        first before any training, then each time that another `every` steps are done. That makes 1
+        first before any training, then each time that `every` further steps are done. That makes 1
         + steps // every numbers.
     """
     ### BEGIN SOLUTION
@@ -391,9 +373,9 @@ def two_way_entropy(p):
     return -p * math.log(p) - (1 - p) * math.log(1 - p)
 
 
-@check(points=0.5, hint="Which share of the time is spent after each pair of tokens? Averaging over all pairs alike is right for the first source only.")
+@check(points=0.5, hint="Which share of the time is spent after each pair of tokens? Averaging over all pairs alike is correct for the first source only.")
 def knows_simple_sources():
-    """The entropy rate is right for a fair die and for a chain of two states."""
+    """The entropy rate is correct for a fair die and for a chain of two states."""
     die = torch.full((6, 6, 6), 1 / 6, dtype=torch.float64)
     found = float(entropy_rate(die))
     assert math.isclose(found, math.log(6), abs_tol=1e-6), f"a fair die: {found:.6f} instead of log 6 = {math.log(6):.6f} nats"
@@ -486,7 +468,7 @@ def source_of(word):
 
 @check(points=2, hint="The shares of the pairs follow from the table, also where they settle slowly; where a probability is zero, 0 log 0 is 0.")
 def knows_any_source():
-    """The entropy rate is right for sources of second order, with zeros in the table, and for one that settles slowly."""
+    """The entropy rate is correct for sources of second order, with zeros in the table, and for one that settles slowly."""
     words = [[*np.random.randint(0, v, n).tolist(), *range(v), 0, 0, 0] for v, n in [(2, 20), (3, 30), (3, 200), (5, 300)]]
     sources = [source_of(word) for word in words]
     # Tokens 0 and 1 are drawn at random, 2 and 3 take turns; the text hardly ever goes from one pair to the other.
@@ -538,7 +520,7 @@ def windows_are_uniform():
     if not torch.equal(stream, after):
         fail("The stream passed in was modified.")
     if not torch.equal(drawn[0][0], drawn[2][0]):
-        fail("Two generators in the same state gave different windows: there is another source of chance.")
+        fail("Two generators in the same state gave different windows: there is a second source of chance.")
     if torch.equal(drawn[0][0], drawn[1][0]):
         fail("Two generators in different states gave the same windows.")
     for x, y in drawn[:2]:
@@ -660,7 +642,7 @@ def leaves_the_model_alone():
 
     for calls, mode_is_back, same in probe(run, torch.randint(0, 5, (21,))):
         if any(training for training, _ in calls):
-            fail("The model was in training mode while it was evaluated: with dropout, the loss is another one.")
+            fail("The model was in training mode while it was evaluated: with dropout, the loss is different.")
         if any(recorded for _, recorded in calls):
             fail("Gradients were recorded during the evaluation, which costs memory and serves nothing.")
         if not mode_is_back:
@@ -752,9 +734,9 @@ def trains_step_by_step():
                 small = "" if factor < 1 else ", where gradients are longer than 1 and have to be scaled down"
                 fail(f"Six steps of the optimizer do not lead to these weights{small}. Whatever was in .grad before must not count, either.")
         if not torch.equal(seen[0], seen[1]):
-            fail("The same state of the generator led to other windows: there is another source of chance.")
+            fail("The same state of the generator led to other windows: there is a second source of chance.")
         if torch.equal(seen[0], seen[2]):
-            fail("Another state of the generator led to the same windows.")
+            fail("A different state of the generator led to the same windows.")
 
     with_and_without_help(["draw_windows", "evaluate_lm"], examine)
 
@@ -786,8 +768,7 @@ check.score()
 # %% [markdown]
 # ### Does it reach the floor, and who falls through it?
 #
-# Two models, trained by your functions on the same text, evaluated by your function on the same validation text. They differ in one argument of one function call,
-# `is_causal`. Which curve would you rather show?
+# Your functions train two models that differ in one argument of one call, `is_causal`. Which curve would you rather show?
 
 # %% tags=["demo", "raises-exception"]
 def counted_entropy(codes, following):
@@ -844,15 +825,17 @@ def draw_two_models():
 draw_two_models()
 
 # %% [markdown]
-# The causal model comes down past one line after the other and levels off a little above the floor. Part of that is no fault of its own: at the first position of each window it has seen a single letter, and can do no better than the dotted line on the right.
+# The causal model levels off a little above the floor. Part of the gap is not its fault: at the first position of each window it has seen one
+# letter, and can do no better than the dotted line on the right.
 #
-# The other model reads the answer from its input; to write a text, where there is no later token to look at, it is worthless. On real text, where nobody knows the floor, its curve would look like a breakthrough.
+# The model that looks ahead reads the answer; when it writes, there is nothing ahead. On real text, where nobody knows the floor,
+# its curve would look like a breakthrough.
 #
 # ### Parameters need data to fill them
 #
-# "Large models generalise better because they have many parameters." With a known floor, this can be tested. The language of the next figure
-# is our six letters, with a weak influence of the letters three and four places back (15 % and 10 % of the probability). So only $k = 4$ can represent it. A model with $K$ free
-# probabilities that can represent the source has an excess loss of about $K / 2D$ after $D$ tokens (expand the KL divergence to second order around the truth). Where will the curves cross?
+# "Large models generalise better because they have many parameters." Is that so? In the next figure, the letters three and
+# four places back have a weak influence (15 % and 10 %), so only $k = 4$ can represent the source. Its $K$ free
+# probabilities cost about $K / 2D$ nats after $D$ letters (expand the KL divergence to second order). Where will the curves cross?
 
 # %% tags=["demo", "raises-exception"]
 def draw_growing_amounts(share_of_third=0.15, share_of_fourth=0.10):
@@ -884,13 +867,16 @@ def draw_growing_amounts(share_of_third=0.15, share_of_fourth=0.10):
 draw_growing_amounts()
 
 # %% [markdown]
-# Which model is best depends on the amount of data: $k = 2$ after a thousand letters, $k = 3$ from some 20,000 on, $k = 4$ from some 200,000 (in three runs with fresh random numbers, too). On a few dozen letters even $k = 0$ is ahead. Small models learn fast and get stuck, as they cannot represent the source. "More parameters generalise better" holds where there is data to fill them; Hoffmann et al. found that both should grow together. That real text gives much
-# flatter curves ($D^{-0.28}$ in their fit) may come from its long tail of ever rarer things to learn (Hutter, arXiv:2102.04074).
+# Small models learn fast and get stuck, as they cannot represent the source. The best is $k = 2$ after a thousand letters,
+# $k = 3$ from some 20,000 on, $k = 4$ from some 200,000 (two more runs agree). More parameters generalise better only if there is
+# enough data. Real text gives flatter curves ($D^{-0.28}$ in Hoffmann's fit), perhaps because of its long tail of rare things to learn (Hutter,
+# arXiv:2102.04074).
 #
-# **Change, predict, run.** Call `draw_growing_amounts(share_of_third=0, share_of_fourth=0)` in a new cell. Which models will then reach the floor, which of them first, and will any curves still cross?
+# **Change, predict, run.** Call `draw_growing_amounts(share_of_third=0, share_of_fourth=0)`. Which models will reach the floor, and in which order?
 #
 # <details><summary>What you should see</summary>
 #
-# The source is now of order two. The models of $k = 2$, 3 and 4 come down one behind the other, and do not cross: each further letter of context needs about four times the text. $k = 0$ and 1 still cannot represent the source, and get stuck.
+# The source is now of order two, so $k = 2$ comes down first, then 3 and 4: each further letter of context
+# needs about four times the text. $k = 0$ and 1 still get stuck.
 # </details>
 

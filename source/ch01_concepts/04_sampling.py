@@ -1,10 +1,11 @@
 # %% [markdown]
 # ## 1.4 Sampling
 #
-# A language model does not write. It gives probabilities for the next token, and something else has to choose. How much can depend on that choice?
+# A language model gives probabilities for the next token; something else has to choose.
 #
-# Here is the smallest model that writes: it has counted which letter follows each run of four letters in 100,000 characters of
-# Python's documentation. It starts with `The `, and always takes the **most probable** letter. **Predict first:** will it write better or worse than by drawing at random?
+# The smallest model that writes has counted which letter follows each run of four, in 100,000 characters of
+# Python's documentation. It starts with `The `, and always takes the **most probable** letter. **Predict first:** will it write better or worse
+# than by drawing at random?
 
 # %% nbgrader={"grade": false, "grade_id": "setup_sampling", "locked": true, "schema_version": 3, "solution": false, "task": false}
 class LetterModel(nn.Module):
@@ -68,52 +69,46 @@ def write_greedily() -> None:
 write_greedily()
 
 # %% [markdown]
-# It goes in circles. For this model the reason is simple: as soon as four letters come back, all that follows comes back. Large
-# transformers look further back, and tend to do the same: Holtzman et al. (*The Curious Case of Neural Text Degeneration*, arXiv:1904.09751) saw GPT-2
-# repeat itself when it wrote what is most probable. Text by people is not the most probable text.
+# It goes in circles: as soon as four letters come back, all that follows comes back. Large
+# transformers look further back, and yet GPT-2 repeated itself when it wrote what is most probable (Holtzman et al., arXiv:1904.09751).
+# Text by people is not the most probable text.
 #
-# So one draws. But thousands of tokens with a tiny probability each are together not improbable, and one bad token can spoil what follows. Three numbers
-# steer between boredom and nonsense. $z_i$ are the logits:
+# So one draws. But thousands of improbable tokens are together not improbable, and one bad token can spoil what follows. Three numbers
+# help; $z_i$ are the logits:
 #
 # | | effect |
 # |---|---|
-# | **temperature** $T$ | $p_i \propto \exp(z_i / T)$: below 1 sharper, above 1 flatter; towards 0, only the largest logit is left |
+# | **temperature** $T$ | $p_i \propto \exp(z_i / T)$: below 1 sharper, above 1 flatter |
 # | **top-k** | keep the $k$ most probable tokens (Fan et al., arXiv:1805.04833) |
-# | **top-p** | keep the smallest number of most probable tokens that have a probability of $p$ together (Holtzman et al.) |
+# | **top-p** | keep the fewest most probable tokens that have a probability of $p$ together (Holtzman et al.) |
 #
-# What is kept is scaled to sum to one. **The order matters.** Take probabilities of 0.4, 0.25, 0.2, 0.1 and 0.05, with $k = 3$ and $p = 0.7$. How many
-# tokens are left with top-k first, and how many with top-p first?
+# What is kept is scaled to sum to one. **The order matters.** Take probabilities of 0.4, 0.25, 0.2, 0.1 and 0.05, $k = 3$ and $p = 0.7$. How many
+# tokens are left with top-k first? With top-p first?
 #
 # <details><summary>Answer</summary>
 #
-# Top-k first: three are left, with 0.47, 0.29 and 0.24 after scaling. The first two have 0.76, so top-p keeps **two**. Top-p first: 0.4 + 0.25 is less than 0.7, so the
-# third token is needed, and top-k keeps all **three**.
+# Top-k first: 0.47, 0.29 and 0.24 are left after scaling; the first two reach 0.7, so top-p keeps **two**.
+# Top-p first: 0.4 + 0.25 is less than 0.7, so the third is needed, and top-k keeps all **three**.
 # </details>
 #
 # Here the order is temperature, top-k, top-p, as in Hugging Face Transformers.
 #
 # ### Exercise 1.4 · Sampling
 #
-# > **Difficulty** ★★☆☆ · **40 minutes** · **13 points** · PyTorch
+# > **Difficulty** ★★☆☆ · **30 minutes** · **13 points** · PyTorch
 #
-# **Write** four functions. All of PyTorch may be used (`torch.topk`, `torch.sort`, `torch.multinomial`).
+# **Write** four functions, with anything from PyTorch.
 #
 # <details><summary>Hint 1: top-p, and the way back</summary>
 #
-# Sort the logits in descending order. A token is dropped if the probability of those **before** it already reaches $p$: `cumsum` minus its own.
-# Then take what you know about places in the sorted row back to the tokens: `scatter` with the indices that `sort` gave.
-# `stable=True` keeps equal logits in the order of their ids.
+# Sort in descending order. A token is dropped if the probability of those **before** it already reaches $p$: `cumsum` minus its own.
+# `scatter`, with the indices from `sort`, leads back to the tokens. `stable=True` keeps equal logits in the order of their ids.
 # </details>
 #
-# <details><summary>Hint 2: temperature zero, and numbers that overflow</summary>
+# <details><summary>Hint 2: temperature zero, and overflow</summary>
 #
-# Subtract the largest logit first: this changes no probability, and nothing positive is left that could overflow. For $T = 0$
-# do not divide: set the largest to 0, and all others to $-\infty$.
-# </details>
-#
-# <details><summary>Hint 3: the loop</summary>
-#
-# `ids[:, -context:]` works for short rows, too. Of the logits (B, T, V) only the last position matters. Which mode is the model in, and which was it in when you got it?
+# Subtract the largest logit first: this changes no probability. For $T = 0$
+# do not divide: set the largest to 0, all others to $-\infty$.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "sampling", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -267,7 +262,7 @@ def generate(
 
 # %% nbgrader={"grade": true, "grade_id": "test_sampling", "locked": true, "points": 13, "schema_version": 3, "solution": false, "task": false}
 check = Checks(points=13)
-FIVE = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2]).log()  # the text's example, in another order
+FIVE = torch.tensor([0.1, 0.4, 0.05, 0.25, 0.2]).log()  # the text's example, in a different order
 
 
 @check(points=0.5, hint="Compare with the k-th largest logit of the row; what equals it stays.")
@@ -350,10 +345,11 @@ def crosses_far_from(probabilities, p):
 def apply(name, cases):
     """The student's function on each case, and whether its logits are as before."""
     def run(name, cases):
+        functions = {"keep_top_k": keep_top_k, "keep_top_p": keep_top_p, "next_distribution": next_distribution}
         found = []
         for logits, *arguments in cases:
             given = logits.clone()
-            found.append((globals()[name](given, *arguments), torch.equal(given, logits)))
+            found.append((functions[name](given, *arguments), torch.equal(given, logits)))
         return found
 
     found = probe(run, name, cases)
@@ -496,8 +492,9 @@ def temperature_has_its_limits():
 def refuses_bad_numbers():
     """Impossible values of k, p and the temperature are ValueErrors; those at the border are not."""
     def run(name, keywords):
+        functions = {"keep_top_k": keep_top_k, "keep_top_p": keep_top_p, "next_distribution": next_distribution}
         try:
-            globals()[name](torch.tensor([0.0, 1.0, 2.0]), **keywords)
+            functions[name](torch.tensor([0.0, 1.0, 2.0]), **keywords)
         except ValueError:
             return "refused"
         return "accepted"
@@ -611,7 +608,7 @@ def draws_from_the_distribution():
 
 @check(points=1, hint="Hand the generator on to torch.multinomial, make none of your own and seed nothing.")
 def chance_comes_from_the_generator():
-    """The same state of the generator gives the same tokens, another state others; the next call goes on from there."""
+    """The same state of the generator gives the same tokens, a different state gives different ones; the next call goes on from there."""
     def run(seeds, global_seeds):
         def write(generator=None):
             model = Spy()
@@ -633,7 +630,7 @@ def chance_comes_from_the_generator():
     if own[0] != own[1]:
         fail("The same state of the generator gives other tokens.")
     if own[0] == own[2]:
-        fail("Another state of the generator gives the same tokens.")
+        fail("A different state of the generator gives the same tokens.")
     if own[0][0] == own[0][1] or default[0][0] == default[0][1]:
         fail("Two calls after each other give the same tokens: something is seeded anew.")
     if default[0] != default[2] or default[0] == default[1]:
@@ -646,10 +643,8 @@ check.score()
 # %% [markdown]
 # ### Between boredom and nonsense
 #
-# Your `generate` now lets the letter model write: 8 texts of 150 letters at each of five temperatures. Two things are counted: the share of its
-# words that are in the documentation, and how many different words there are among all.
-#
-# **Predict first.** Which way does each curve go as the temperature rises from 0 to 4?
+# Your `generate` writes 8 texts of 150 letters at each temperature. Counted are the shares of words that the documentation has and of
+# different words. **Predict first.** Which way does each curve go from 0 to 4?
 
 # %% tags=["demo"]
 def show_temperatures(temperatures: tuple[float, ...], top_k: int | None = None, top_p: float | None = None) -> None:
@@ -696,19 +691,16 @@ def show_temperatures(temperatures: tuple[float, ...], top_k: int | None = None,
 show_temperatures((0, 0.5, 1, 2, 4))
 
 # %% [markdown]
-# At $T = 0$ all eight texts are the same circle; nearly a fifth of its words, `sing`, is not even a word of the documentation. At 0.5 the words are best, 93 to 98 % of them known
-# (five seeds), and about half of all words, or less, are different. Then more of what is written is new, and more of it is nonsense: at $T = 4$ three quarters of the words
-# are different, and 78 to 90 % are known. No temperature is right for everything: code wants a lower one than a poem.
+# At $T = 0$ all texts are the same circle, and nearly a fifth of the words are `sing`, which is not even in the documentation. At 0.5, 96 to 98 % of the words
+# are known, but more than half are repetitions. At 4, three quarters of the words are different, and 86 to 90 % are known (four seeds).
 #
-# This model is protected from the worst. A letter that it has never seen in a place has probability zero there, at any temperature. A neural network gives **every** token a positive
-# probability, and a high temperature raises them all: there, top-k and top-p are needed.
-#
-# In the left figure, top-k and top-p leave the ratios of what they keep as they were; the temperature changes these, too.
+# Here, a letter that was never seen in a place has probability zero at any temperature. A neural network gives **every** token a positive
+# probability, and a high temperature raises the small ones: there, top-k and top-p are needed.
 #
 # **Your turn.** Change the last line to `show_temperatures((1, 4), top_p=0.5)`. Will $T = 4$ still write worse words than $T = 1$?
 #
 # <details><summary>Answer</summary>
 #
-# Hardly: 92 to 96 % are known at both (four seeds). At $T = 1$ the text has become dull, with a third of the words different; at $T = 4$ it is about six tenths. After a high temperature the
-# distribution is flat, so more tokens are needed to reach 0.5: top-p keeps few tokens where the model is sure and many where it is not, while top-k keeps $k$ everywhere.
+# Hardly: 92 to 97 % are known at both (four seeds). At $T = 1$ the text has become dull, with a third of the words different; at $T = 4$ it is about six
+# tenths. A flat distribution needs more tokens to reach 0.5: top-p keeps few tokens where the model is sure and many where it is not.
 # </details>

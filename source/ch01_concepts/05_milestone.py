@@ -1,10 +1,10 @@
 # %% [markdown]
 # ## 1.5 A model of your own
 #
-# A tokenizer, attention, a loss with a training loop, a sampler: you have written them all. Put together, they make the model that opened
-# this chapter. This section has no points. It has one minute of training, and then a text that nobody has written before.
+# A tokenizer, attention, training, a sampler: put together, they make the model that opened this chapter. Two minutes of training, and it writes
+# what nobody has written before. (No points.)
 #
-# In the code below, `own.encode` is your `encode`, and so on. Where a part is not written yet, a packaged one stands in, and this cell says so.
+# In the code, `own.encode` is your `encode`, or a packaged one if yours does not run yet.
 
 # %% tags=["demo"]
 from types import SimpleNamespace
@@ -59,18 +59,17 @@ own = assemble()
 # %% [markdown]
 # ### What it reads
 #
-# Your model reads what Python says about itself: the language reference behind `help("with")`, 465,000 characters, as long as a novel. It comes with
-# your Python, as `pydoc_data.topics`.
+# Your model reads Python's language reference (`pydoc_data.topics`), 465,000 characters.
 #
-# There is a trap in it. Its topics quote each other, and about one paragraph in five is a repetition; in a random split, the
-# validation text would be full of paragraphs that the model has read, and the loss would measure its memory. So `lesson.corpus()` keeps each paragraph
+# There is a trap in it: one paragraph in five is a repetition. In a random split, the
+# model would have read much of the validation text, and the loss would measure its memory. So `lesson.corpus()` keeps each paragraph
 # once, and gives every tenth block of twenty to validation. Chapter 2 shows what happens otherwise.
 #
 # ### The model
 #
 # It is the `TinyGPT` of 1.3 with your attention, three layers, and two changes. The output layer has no matrix of its own: a token's logit is the inner
-# product with its embedding (**tied embeddings**: Press and Wolf, arXiv:1608.05859). And six branches are added to the same
-# vector, two in each layer, so the last matrix of each starts smaller, divided by $\sqrt 6$ (GPT-2's paper, section 2.3).
+# product with its embedding (**tied embeddings**: Press and Wolf, arXiv:1608.05859). And as six branches are added to the same
+# vector, the last matrix of each starts smaller, divided by $\sqrt 6$ (GPT-2's paper, section 2.3).
 
 # %% tags=["demo", "shown"]
 class OwnBlock(nn.Module):
@@ -108,14 +107,11 @@ class OwnGPT(nn.Module):
         return self.norm(hidden) @ self.tokens.weight.T
 
 # %% [markdown]
-# ### One minute of training
+# ### Two minutes of training
 #
-# Your tokenizer learns 256 merges, and your loop takes 2,400 steps of 16 windows. The optimizer is AdamW. Its learning rate rises for 50 steps and then falls along a cosine, so
-# that the last steps are small.
-#
-# Nats per token depend on how long the tokens are. We want a number that does not, and count **bits per byte**: the model's loss on the whole validation
-# text in bits, divided by the text's length in bytes. Before training, all 512 tokens are about equally likely. That makes 9 bits a token, and a token has
-# 2.2 bytes on average: 4 bits per byte. Before you run the cell: how many will it be after a minute, and after how many steps is half of that way done?
+# Nats per token depend on how long the tokens are. So we count **bits per byte**: the loss on the validation
+# text in bits, divided by its length in bytes. Before training, all 512 tokens are about equally likely: 9 bits a token of
+# 2.2 bytes on average, or 4 bits per byte. **Predict:** how many after training, and after how many steps is half of that way done?
 
 # %% tags=["demo", "shown"]
 training_text, validation_text = lesson.corpus()
@@ -149,18 +145,18 @@ def show_own_training():
         ax.axhline(8 * size / len(text), color="0.5", ls=":", lw=1.2)
         ax.text(2400, 8 * size / len(text) - 0.04, f"{label}: {8 * size / len(text):.2f}", fontsize=8.5, ha="right", va="top", color="0.35")
     count = sum(parameter.numel() for parameter in own_gpt.parameters())
-    ax.set(xlabel="step", ylabel="validation loss (bits per byte)", ylim=(1.2, 4.2), title=f"Your model: {count:,} parameters, one minute")
+    ax.set(xlabel="step", ylabel="validation loss (bits per byte)", ylim=(1.2, 4.2), title=f"Your model: {count:,} parameters, 2,400 steps")
     plt.show()
 
 
 show_own_training()
 
 # %% [markdown]
-# Half of the way is done within some 200 steps: which letters and words are common is learnt quickly. The rest takes ten times as long.
+# Half of the way is done within some 200 steps: which letters and words are common is learnt quickly.
 #
-# Is the end any good? A language model is a compressor: with arithmetic coding, a text takes as many bits as the model's loss says (Delétang et al., *Language
-# Modeling Is Compression*, arXiv:2309.10668). So it can be compared with one. `bz2` needs about 2.3 bits per byte for the validation text; your model, which has read similar
-# pages, needs far less. But give `bz2` those pages too, and it needs about 1.6: it looks up phrases in 330,000 characters, where the model has only 187,000 numbers.
+# Is the end any good? With arithmetic coding, a text takes as many bits as the model's loss says (Delétang et al., *Language
+# Modeling Is Compression*, arXiv:2309.10668). `bz2` needs about 2.3 bits per byte; your model, which has read similar
+# pages, needs far less. But give `bz2` those pages too, and it needs about 1.6: it looks up phrases in 330,000 characters, where the model has 187,000 numbers.
 #
 # ### It writes
 #
@@ -169,19 +165,19 @@ show_own_training()
 # %% tags=["demo"]
 # NBVAL_IGNORE_OUTPUT (for the same reason)
 def let_it_write(*prompts, n_new=50, temperature=0.5, seed=0):
-    generator = torch.Generator().manual_seed(seed)
+    chance = torch.Generator().manual_seed(seed)
     for prompt in prompts:
         ids = torch.tensor([own.encode(prompt, own_merges)])
-        ids = own.generate(own_gpt, ids, n_new, 64, temperature=temperature, generator=generator)
+        ids = own.generate(own_gpt, ids, n_new, 64, temperature=temperature, generator=chance)
         print(own.decode(ids[0].tolist(), own_merges), "\n" + "-" * 80)
 
 
 let_it_write("Love is", "To be or not to be", "If you are unhappy,")
 
 # %% [markdown]
-# Most words are English, and most quotation marks are closed. Names like `__getitem__` stand where a manual would have them: spelling and layout need only a few
-# letters of context. Grammar holds for half a line. Sense is nowhere. The model sees 64 tokens, some 140 characters, and forgets what it said two
-# lines ago. GPT-3 has a million times as many numbers and read a hundred thousand times as many tokens (arXiv:2005.14165), but its parts are those that you have written.
+# Spelling and layout need only a few letters of context, and most words are English. Grammar holds for half a line. Sense is nowhere:
+# the model sees 64 tokens, some 140 characters. GPT-3 has a million times as many numbers and read a hundred thousand times as many tokens
+# (arXiv:2005.14165), but its parts are those that you have written.
 #
 # ### Keep it
 #
@@ -189,12 +185,12 @@ let_it_write("Love is", "To be or not to be", "If you are unhappy,")
 # lesson.save_gpt(own_gpt, own_merges)
 # ```
 #
-# in a cell of your own puts the model into your folder `work`, and `lesson.gpt()` gives it to the later chapters. Without it they use a packaged copy, made by these same cells.
+# puts the model into your folder `work`, and `lesson.gpt()` gives it to the later chapters. Without it they use a packaged copy.
 #
 # **Change one thing.** `let_it_write("Love is", temperature=0.1)`, then `temperature=1.5`. What will you see? Predict first.
 #
 # <details><summary>Answer</summary>
 #
-# At 0.1 it nearly always takes the likeliest token, and goes round in its commonest phrases, such as "the same as". At 1.5 rare tokens come, too: most
-# words do not exist, and the layout falls apart. What a model writes is half the model's and half the sampler's.
+# At 0.1 it nearly always takes the likeliest token, and comes back to the same phrases, such as "the same as" and `"__getitem__()"`. At 1.5, many
+# words do not exist, and the layout falls apart.
 # </details>

@@ -1,18 +1,18 @@
 # %% [markdown]
 # ## 1.6 A transformer, repaired
 #
-# Translation turns one sequence into another of a different length. The transformer was invented for this (Vaswani et al., arXiv:1706.03762), and almost every mistake in it runs without an error. Here you take two broken ones apart, and write one that works.
+# The transformer was invented for translation (Vaswani et al., arXiv:1706.03762). Almost every mistake in one runs without an error. Here you diagnose
+# two broken ones, and write one that works.
 #
 # ### Three families
 #
-# The families differ in **who may look at whom**; each row of the figure is a position that looks.
+# They differ in **who may look at whom**. Each row of the figure is a position that looks.
 #
-# - **Encoder only**, as in BERT (Devlin et al., arXiv:1810.04805). Every position sees all others. It fills gaps and classifies; alone, it cannot write a translation.
-# - **Decoder only**, as in GPT. Each position sees itself and what came before, so the model can be asked for the next token
-#   again and again. It translates, too: question and answer are one sequence.
-# - **Encoder-decoder**, the original. The encoder reads the **source** in both directions. The decoder writes the **target**
-#   from left to right, and looks at the whole source while it does, by attention from one sequence to another (lower left block of the third picture).
-#   T5 (arXiv:1910.10683) and the speech recogniser Whisper (arXiv:2212.04356) are built like this.
+# - **Encoder only** (BERT): every position sees all others. It fills gaps and classifies.
+# - **Decoder only** (GPT): each position sees itself and what came before, so the model can write. It translates, too:
+#   source and translation are then one sequence.
+# - **Encoder-decoder**, the original; T5 (arXiv:1910.10683) and the speech recogniser Whisper (arXiv:2212.04356) are built like this. The encoder reads the
+#   **source** in both directions. The decoder writes the **target** from left to right, and looks at the whole source by **cross-attention**.
 
 # %% tags=["demo"]
 from matplotlib.colors import ListedColormap
@@ -57,9 +57,7 @@ def draw_families():
 draw_families()
 
 # %% [markdown]
-# ### The original architecture
-#
-# The colours are those of the masks above.
+# ### The original architecture, in the same colours
 
 # %% tags=["demo"]
 def draw_box(ax, x, y, text, color="0.93", width=1.5, height=0.8, white=False):
@@ -110,19 +108,17 @@ def draw_architecture():
 draw_architecture()
 
 # %% [markdown]
-# Around each coloured or feed-forward box, its input is added to its output and the sum is normalised. Five facts about attention (exercise 1.2) matter here:
+# Around each coloured or feed-forward box, the input is added to the output and the sum is normalised. Facts about attention that matter here:
 #
-# 1. **It has no sense of order.** Without positions and without a mask, a sentence with its words in a different order gives the same vectors in
-#    a different order. The original adds sines and cosines to the embeddings (section 3.5 of the paper).
-# 2. **It sees everything that is not masked**, the future of the target and the padding of a batch included.
-# 3. **Padding needs two masks.** One keeps the encoder from looking at it, one the cross-attention.
-#    Padding at the end of the *target* needs none: under the causal mask, no real position comes after it.
+# 1. **It has no sense of order**, so sines and cosines of the position are added (section 3.5 of the paper).
+# 2. **It sees everything that is not masked**, the future of the target and the padding included.
+# 3. **Padding needs two masks**, one in the encoder and one in the cross-attention.
+#    Padding at the end of the *target* needs none: no real position comes after it.
 # 4. **It mixes along one axis.** PyTorch's layers expect `(length, batch, width)` unless they are told `batch_first=True`.
-# 5. **It maps width to width.** Scores for the vocabulary take one more linear layer.
 #
 # ### Two listings
 #
-# Two transformers of the kind that circulates on the web, in our words. Read them before you run them. What stops them? And once that is fixed, what is still wrong?
+# Two transformers of the kind that circulates on the web, in our words. What stops them? And once that is fixed, what is still wrong?
 
 # %% tags=["demo", "shown"]
 import warnings
@@ -169,7 +165,7 @@ def run_listings():
 run_listings()
 
 # %% [markdown]
-# Somebody makes the messages go away: listing A loses the arguments that its layers do not know, and listing B gets the missing one, `self.encoder(src, src)`. Now both run, and we ask them questions (without dropout). Predict the answers.
+# Somebody makes the messages go away: listing A loses the arguments that its layers do not know, and listing B gets the missing one, `self.encoder(src, src)`. Now both run. Predict their answers to these questions.
 
 # %% tags=["demo"]
 class SilencedA(ListingA):
@@ -195,7 +191,7 @@ def question_listings():
         return "yes" if (before[0, 0] - after[0, 0]).abs().max() > 1e-4 else "no"
 
     def with_new(values, sentence, word):
-        """A copy in which one word, or several, are others."""
+        """A copy in which one word, or several, are different."""
         values = values.clone()
         values[sentence, word] += torch.randn_like(values[sentence, word])
         return values
@@ -223,38 +219,34 @@ question_listings()
 # %% [markdown]
 # <details><summary>Compare your diagnosis</summary>
 #
-# | listing | what | what it does | repair |
-# |---|---|---|---|
-# | A | no decoder | Nothing uses the target. Encoder layers know no `tgt_mask`. | encoder *and* decoder layers |
-# | B | two transformers | `nn.Transformer` is an encoder **and** a decoder. `self.decoder(tgt, memory)` encodes the target, and decodes the memory. | one of them; use its `encoder` and `decoder` |
-# | B | third argument | It sets the encoder's layers only; the decoder keeps 6. | give both numbers |
-# | B | no causal mask | Each target position may see those after it. | a mask from `torch.triu` |
-# | A, B | `batch_first` | Word 0 of a sentence looks at words 0 of the other sentences. | `batch_first=True` |
-# | A, B | `dim_feedforward` | It stays at 2,048: at width 16, most parameters are there. | `4 * d_model` |
-# | A, B | no embedding, positions, padding masks, output layer | They cannot take tokens or give scores. | add them |
+# - **A** has no decoder: nothing uses the target.
+# - **B** has two transformers. Each `nn.Transformer` is an encoder *and* a decoder; one is enough.
+# - **B**: the third argument sets the encoder's layers only; the decoder keeps 6.
+# - **B** has no causal mask: each target position may see those after it.
+# - **Both** lack `batch_first=True`: word 0 of a sentence looks at words 0 of the other sentences.
+# - **Both** leave `dim_feedforward` at 2,048 instead of 64: most parameters are there.
+# - **Both** lack embeddings, positions, padding masks and scores for a vocabulary.
 #
-# Both answer the last question, about later words of the answer, correctly by luck: A does not look at the answer at all, and B misses the causal mask, but
-# looks along the wrong axis. **One mistake hides another**: with `batch_first=True`, B would say "yes".
+# Both answer the question about later words correctly by luck: A ignores the answer, and B looks along the
+# wrong axis. With `batch_first=True`, B would say "yes": **one mistake hides another**.
 #
-# With feed-forward networks of width $4d$, an encoder layer has $12 d^2 + 13 d$ parameters, a decoder layer, with one more attention and one more norm, $16 d^2 + 19 d$.
+# With feed-forward networks of width $4d$, an encoder layer has $12 d^2 + 13 d$ parameters, and a decoder layer $16 d^2 + 19 d$.
 # </details>
 #
 # ### Teaching the decoder
 #
 # The loss is the mean surprise at each token of the target $y$, in view of the source $x$ and the tokens before:
 #
-# $$p(y \mid x) = \prod_{t=1}^{T} p(y_t \mid y_{<t}, x), \qquad \text{loss} = -\frac{1}{T} \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x).$$
+# $$\text{loss} = -\frac{1}{T} \log p(y \mid x) = -\frac{1}{T} \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x).$$
 #
-# In training, the true $y_{<t}$ are at hand, so all factors come out of one pass: **teacher forcing** (Williams and Zipser, *Neural Computation* 1, 1989). The decoder reads the target **shifted right by one**,
-# behind a token BOS ("begin of sequence"), and EOS ("end of sequence") is the last token that it has to predict:
+# In training, the true $y_{<t}$ are known, so one pass gives all terms: **teacher forcing** (Williams and Zipser, *Neural Computation* 1, 1989).
+# The decoder reads the target **shifted by one**, behind a token BOS ("begin of sequence"). Last, it has to predict EOS ("end of sequence"):
 #
 # ```text
 # source         a    b    c   PAD
-# decoder reads  BOS  c    b    a   EOS          (what it reads in the columns of PAD does not matter)
-# it predicts    c    b    a   EOS  PAD          (PAD is not counted in the loss)
+# decoder reads  BOS  c    b    a   EOS
+# it predicts    c    b    a   EOS  PAD          (not counted in the loss)
 # ```
-#
-# If the shift is missing, position $t$ reads the very token that it is asked for; if the mask is, the next column shows it.
 #
 # ### Writing without a teacher
 #
@@ -319,38 +311,23 @@ def draw_positions():
 draw_positions()
 
 # %% [markdown]
-# The likeness of two positions depends on their distance only. Below the figure, the data of the last cell: words, and the same words backwards (a dot is padding).
+# The similarity of two positions depends on their distance only. Below the figure is what your model will learn: words backwards (a dot is padding).
 
 # %% [markdown]
 # ### Exercise 1.6 · A transformer, repaired
 #
 # > **Difficulty** ★★★☆ · **50 minutes** · **12 points** · PyTorch
 #
-# **Write** the class `Seq2SeqTransformer` (its layers, `encode` and `decode`); `teacher_forcing_loss`, which
-# shifts the target; `greedy_decode`, which has no target. **Given** are `sinusoidal_positions` and the method `forward`.
+# **Write** the layers, `encode` and `decode` of `Seq2SeqTransformer`, and the
+# functions `teacher_forcing_loss` and `greedy_decode`, which are tested with other models, too.
 #
-# PyTorch's `nn.Transformer`, its parts and `nn.MultiheadAttention` are allowed, and so are layers
-# of your own. Left open are: whether source and target share an embedding, whether embeddings
-# are multiplied by $\sqrt{d}$, where the layer norms stand and whether one more follows the last layer, the activation of the feed-forward networks,
+# `nn.Transformer`, its parts and `nn.MultiheadAttention` are allowed. Left open are: whether source and target share an embedding, whether embeddings
+# are multiplied by $\sqrt{d}$, where the layer norms stand and whether one more follows the last layer, the activation,
 # and whether the output layer has a bias or weights of its own.
 #
-# The two functions are tested with other models, too, that have the same three methods.
+# <details><summary>Hint: True means the opposite</summary>
 #
-# <details><summary>Hint 1: True means the opposite</summary>
-#
-# In the masks of `nn.Transformer` and `nn.MultiheadAttention`, `True` means "may **not** look". `nn.Transformer` has `encoder` and `decoder` as attributes; look up
-# which masks each of them takes.
-# </details>
-#
-# <details><summary>Hint 2: the loss</summary>
-#
-# The decoder's input is one column of BOS, and all columns of the target but the last.
-# `F.cross_entropy` wants (positions, classes) and (positions,), and has an argument for a label that does not count.
-# </details>
-#
-# <details><summary>Hint 3: rows that end at different times</summary>
-#
-# Keep a Boolean vector of the rows that have ended; such a row gets PAD, whatever the model would like to say.
+# In the masks of `nn.Transformer` and `nn.MultiheadAttention`, `True` means "may **not** look". Look up which masks the attributes `encoder` and `decoder` of `nn.Transformer` take.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "seq2seq", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -977,7 +954,7 @@ check.score()
 # %% [markdown]
 # ### Does it learn, and what?
 #
-# Your model learns to write words backwards, twice: once with your loss, and once with a loss in which the decoder reads
+# Your model learns to write words backwards, twice: with your loss, and with a loss in which the decoder reads
 # the target **unshifted**. Which of the two would you choose by its loss?
 
 # %% tags=["demo", "raises-exception"]
@@ -1027,7 +1004,7 @@ def compare_losses(steps):
     for offset, (name, pair), color, hatch in zip((-0.2, 0.2), scores.items(), ("C0", "C5"), ("", "///"), strict=True):
         bars = axes[1].bar(np.arange(2) + offset, pair, width=0.38, color=color, hatch=hatch, edgecolor="white")
         axes[1].bar_label(bars, [f"{score:.2f}" for score in pair], fontsize=8.5)
-    axes[1].set_xticks([0, 1], ["tokens right,\nteacher forced", "words right,\ngreedy decoding"], fontsize=8.5)
+    axes[1].set_xticks([0, 1], ["tokens correct,\nteacher forced", "words correct,\ngreedy decoding"], fontsize=8.5)
     axes[1].set(ylim=(0, 1.12), title="500 new words")
     axes[1].grid(axis="x", visible=False)
     row = int((test_words != 0).all(1).nonzero()[0, 0])  # a word of six letters
@@ -1049,18 +1026,18 @@ def compare_losses(steps):
 compare_losses(steps=200)
 
 # %% [markdown]
-# Judged by its loss, the wrong model is the better one, and its teacher-forced accuracy is perfect. It has learnt to copy its input,
+# Judged by its loss, the wrong model is the better one. It has learnt to copy its input,
 # and when nobody shows it the answer, it has nothing to copy. **Only decoding tells.**
 #
-# (Does your shifted model write few words correctly? If it multiplies its embeddings by $\sqrt d$, start them with a standard
-# deviation of $1/\sqrt d$: with PyTorch's 1 they drown the positions, and 200 steps are too few.)
+# (If your model multiplies its embeddings by $\sqrt d$, start them with a standard
+# deviation of $1/\sqrt d$, or they drown the positions.)
 #
-# The third picture shows how strongly each written token depends on the memory at each source token (by the gradient's length). The dark cells run against the diagonal: nobody told the model that the last letter comes first.
+# The third picture shows how strongly each written token depends on each source token (by the gradient's length). Nobody told the model that the last letter comes first.
 #
-# **Change, predict, run.** Train for a tenth of the time: `compare_losses(steps=20)`. Which of the two models will have the lower loss, and which will write more words correctly?
+# **Change, predict, run.** Train for a tenth of the time: `compare_losses(steps=20)`. Which model will have the lower loss, and which will write more words correctly?
 #
 # <details><summary>What you should see</summary>
 #
-# The order of the losses stays the same: copying is learnt first. Neither writes words correctly yet: the correct loss needs longer before it shows in decoding, the wrong one never will.
+# Copying is learnt first, so expect the lower loss from the unshifted model again. The shifted one needs more steps before it writes words correctly; the other one never will.
 # </details>
 

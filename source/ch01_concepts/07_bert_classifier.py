@@ -1,17 +1,17 @@
 # %% [markdown]
 # ## 1.7 A BERT classifier, repaired
 #
-# Whoever *judges* a sentence has all of it already, and a causal mask hides half of the evidence. **BERT** (Devlin et al., arXiv:1810.04805) is an
-# **encoder**: every token looks at every token. It is pretrained by guessing masked tokens. For a new task, it gets one linear layer on top:
+# Whoever *judges* a sentence has all of it already; a causal mask would hide half of it. **BERT** (Devlin et al., arXiv:1810.04805) is an
+# **encoder**, pretrained by guessing masked tokens. For a new task, it gets one linear layer on top:
 #
-# $$h_0, \dots, h_{T-1} = \mathrm{encoder}(\texttt{[CLS]}, w_1, \dots, w_n, \texttt{[SEP]}), \qquad
-# p = \tanh(W_p h_0 + b_p), \qquad z = W\,\mathrm{dropout}(p) + b .$$
+# $$(h_0, h_1, \dots) = \mathrm{encoder}(\texttt{[CLS]}, w_1, \dots, w_n, \texttt{[SEP]}), \quad
+# p = \tanh(W_p h_0 + b_p), \quad z = W\,\mathrm{dropout}(p) + b .$$
 #
-# `[CLS]` stands for no word: its output collects what is found out about the sentence. $p$ is the **pooled output**, $z$ are the logits.
+# `[CLS]` stands for no word: its output collects what is found out about the sentence. $p$ is the **pooled output**; $z$ are logits.
 #
 # ### Two listings to diagnose
 #
-# Make a list for each: which line stops it? What would still be wrong if all lines ran?
+# Which line stops each? What would still be wrong if all lines ran?
 #
 # ```python
 # class ReviewClassifier(nn.Module):                                       # listing A
@@ -39,20 +39,17 @@
 #
 # <details><summary>Compare your list for A</summary>
 #
-# | what | why |
-# |---|---|
-# | `_, pooled = ...` unpacks **names**. | The encoder returns a dictionary, so `pooled` is the text `"pooler_output"`; the error comes a line later. Up to version 3 of the library, models returned tuples (huggingface/transformers, issue 8879). Write `.pooler_output`. |
-# | Nothing computes a loss, nothing is trained. | The head's weights are random. |
+# - `_, pooled = ...` unpacks **names**: the encoder returns a dictionary, so `pooled` is the text `"pooler_output"`, and the error comes a line later. Up to version 3
+#   of the library, models returned tuples (huggingface/transformers, issue 8879).
+# - Nothing is trained.
 # </details>
 #
 # <details><summary>Compare your list for B</summary>
 #
-# | what | why |
-# |---|---|
-# | `tf` is never imported. | `NameError`; and a PyTorch model wants PyTorch labels: `torch.tensor([1])`. |
-# | Labels of shape `(1, 1)`. | This model happens to flatten them; `F.cross_entropy` wants `(batch,)`. |
-# | The head is random here, too. | The file holds an encoder only. The loss and the "class" mean nothing. |
-# | Neither `eval()` nor `no_grad()`. | Works by luck: `from_pretrained` returns a model in evaluation mode. After training, dropout is on. |
+# - `tf` is never imported, and a PyTorch model wants PyTorch labels.
+# - Labels of shape `(1, 1)`: this model happens to flatten them; `F.cross_entropy` wants `(batch,)`.
+# - The head is random: the file holds an encoder only. Loss and "class" mean nothing.
+# - No `eval()`: it works by luck, because `from_pretrained` returns a model in evaluation mode.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_bert_classifier", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -110,11 +107,10 @@ training_reviews, test_reviews = _examples[:720], _examples[720:]  # a frame's f
 # %% [markdown]
 # ### Padding, and why nobody notices a missing mask
 #
-# A batch is a rectangle and sentences are not. Short ones are filled up with `[PAD]`, and an **attention mask** marks tokens with 1 and padding
+# Short sentences of a batch are filled up with `[PAD]`. An **attention mask** marks tokens with 1 and padding
 # with 0. Without it, a sentence's logits depend on its neighbours in the batch.
 #
-# **Predict first:** in a *freshly made* model, how far do the logits move if a sentence is padded to twice its length without a mask? BERT's weights start with a
-# standard deviation of 0.02.
+# **Predict first:** in a *freshly made* model, how far do the logits move if a sentence is padded to twice its length without a mask?
 
 # %% tags=["demo"]
 def padding_shift():
@@ -141,64 +137,48 @@ def padding_shift():
     for (name, values), marker, color in zip(moved.items(), "os", ("C5", "C0"), strict=True):
         ax.plot(deviations, np.maximum(np.median(values, axis=0), 1e-9), marker + "-", ms=5, color=color, label=name)
     ax.axhline(1e-4, color="0.5", ls=":", lw=1)
-    ax.text(0.4, 7e-5, "a tolerance of $10^{-4}$", fontsize=8.5, ha="right", va="top", color="0.35")
+    ax.text(0.01, 1.6e-4, "a tolerance of $10^{-4}$", fontsize=8.5, va="bottom", color="0.35")
     ax.axvline(0.02, color="0.8", lw=1)
-    ax.text(0.0205, 3e-9, "BERT's start", fontsize=8.5, color="0.35")
+    ax.text(0.0195, 2, "BERT's start", fontsize=8.5, ha="right", va="center", color="0.35")
     ax.set(xscale="log", yscale="log", ylim=(1e-9, 10), xlabel="standard deviation of the weights", ylabel="largest shift of a logit",
            title="Padding one sentence to twice its length (median of 3 models)")
     ax.set_xticks(deviations, labels=[f"{deviation:g}" for deviation in deviations])
     ax.minorticks_off()
-    ax.legend(loc="center right", bbox_to_anchor=(1, 0.32), fontsize=8.5)
+    ax.legend(loc="lower right", fontsize=8.5)
     plt.show()
 
 
 padding_shift()
 
 # %% [markdown]
-# By about as much as a tolerance of $10^{-4}$: with weights so small the outputs hardly depend on *anything*. A test may pass a model that ignores the mask. **Test with weights as large as those of a trained model**: the hidden checks do.
+# With weights as small as at BERT's start, the outputs hardly depend on *anything*. A test with a tolerance of $10^{-4}$ may pass a model that ignores the mask. **Test with large weights**, like those of a trained model.
 #
 # ### Reviews that cannot be judged word by word
 #
-# The data are reviews from a small grammar. Each frame, such as "the film was … to me", comes four times:
-#
-# | | praise | blame |
-# |---|---|---|
-# | plain | the film was **good** to me → 1 | the film was **dull** to me → 0 |
-# | with *not* | the film was **not good** to me → 0 | the film was **not dull** to me → 1 |
-#
-# A linear classifier adds up one weight for each word. Each word occurs equally often in both classes, so training leaves all weights at zero, whatever the amount
-# of data. What is needed is an interaction of two words at different places.
+# Each frame, such as "the film was … to me", comes four times: with **good** and **not dull** (class 1), with **dull** and **not good** (class 0).
+# A linear classifier adds up one weight for each word. Each word is equally frequent in both classes, so no weight helps, whatever the amount
+# of data. The model must read two words *together*.
 
 # %% [markdown]
 # ### Exercise 1.7 · The BERT classifier, repaired
 #
 # > **Difficulty** ★★☆☆ · **45 minutes** · **10 points** · PyTorch, Hugging Face Transformers
 #
-# **Given** are `tiny_bert_config()`, and `training_reviews` (720 sentences) and `test_reviews` (240, from other frames): lists of pairs, such as
+# **Given** are `tiny_bert_config()`, `training_reviews` (720) and `test_reviews` (240, from other frames): lists of pairs such as
 # `(review_ids("the film was not bad"), 1)`.
 #
-# **Write** what the listings lack. Build the model from `BertModel` and `nn.Linear`; the hidden checks make `BertForSequenceClassification` and
-# `from_pretrained` fail. `train_bert_epoch` and `predict_reviews` do not know whose model they get: they call `model(input_ids, attention_mask)`, by position or by
-# name, and get logits. The checks also use a linear model whose every step is known by hand.
+# **Write** what the listings lack, from `BertModel` and `nn.Linear`; the hidden checks make `BertForSequenceClassification` and
+# `from_pretrained` fail. `train_bert_epoch` and `predict_reviews` are tested with other models, too: both call `model(input_ids, attention_mask)`, by position or by
+# name.
 #
-# <details><summary>Hint 1: passing three tensors to the encoder</summary>
+# <details><summary>Hint 1: three tensors for the encoder</summary>
 #
-# Tokenizers and `BertModel.forward` order them differently, and all three look alike. Pass them by name.
+# Tokenizers and `BertModel.forward` order them differently. Pass them by name.
 # </details>
 #
-# <details><summary>Hint 2: where is the softmax?</summary>
+# <details><summary>Hint 2: two switches</summary>
 #
-# Nowhere: `F.cross_entropy` takes logits. With a softmax in front, the loss of two classes cannot fall below $\log(1 + e^{-1}) = 0.31$.
-# </details>
-#
-# <details><summary>Hint 3: the mean over an epoch</summary>
-#
-# The last batch may be smaller. Add up loss × batch size.
-# </details>
-#
-# <details><summary>Hint 4: two switches</summary>
-#
-# `model.eval()` turns dropout off, `torch.no_grad()` stops the recording of gradients. Neither does the other's work.
+# `model.eval()` turns dropout off, `torch.no_grad()` stops the recording of gradients.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "bert_classifier", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -690,7 +670,7 @@ check.score()
 # %% [markdown]
 # ### Does it learn to negate?
 #
-# Your functions, at three learning rates, from the same weights and with the same batches. Then the mask hides one word at a time from the best model.
+# Your functions, at three learning rates. Then the mask hides one word at a time from the best model.
 
 # %% tags=["demo"]
 def learn_to_negate(rates, epochs=9, seed=0):
@@ -751,16 +731,15 @@ def learn_to_negate(rates, epochs=9, seed=0):
 learn_to_negate(rates=(1e-4, 1e-3, 2e-2))
 
 # %% [markdown]
-# A score above one half comes from words read *together*. At 0.001 the model guesses for some epochs, and then finds the rule within two or three. A tenth of that rate
-# has not got there after nine epochs; twenty times that rate stays with the coin. "It does not learn" is often a statement about the learning rate.
+# At one of the rates the model finds the rule, after some epochs of guessing. "It does not learn" often means: not at this learning rate.
 #
-# Hiding "not" turns the answer over, hiding a word without meaning leaves it alone. Now look at the adjectives. Without them nothing is left to
+# Hiding "not" turns the answer over. Now look at the adjectives: without them nothing is left to
 # judge, such a sentence never occurred in training, and still the model answers with a number close to 0 or 1.
-# **A confident number is no sign of knowledge.** Chapter 8 takes up such explanations and their tests.
+# **A confident number is no sign of knowledge** (chapter 8).
 #
-# **Your turn.** Set the rates in the last line to `(3e-4,)`, a third of the best one. Will the model find the rule within nine epochs? Decide, then run it.
+# **Your turn.** Set the rates in the last line to `(3e-4,)`. Will the model find the rule within nine epochs? Decide, then run it.
 #
 # <details><summary>Answer</summary>
 #
-# It has begun to: with four seeds, between 0.59 and 0.80 of the reviews are judged correctly after nine epochs. `epochs=30` lets you see whether it gets there.
+# It has begun to: with four seeds, between 0.59 and 0.80 of the reviews are judged correctly. With `epochs=30` it finds the rule.
 # </details>

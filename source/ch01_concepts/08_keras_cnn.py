@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 1.8 A convolutional network, repaired
 #
-# This listing runs from the first line to the last, without an error or a warning. It is to learn digits; the images come from a folder for each class.
+# This listing runs without an error or a warning. It is to learn digits; the images come from a folder for each class.
 #
 # ```python
 # images, labels = load_folders("digits/")           # (1797, 8, 8), values from 0 to 16
@@ -18,25 +18,22 @@
 # print(model.evaluate(x, labels))
 # ```
 #
-# Find what is wrong before you read on. There are five things; two of them ruin the result.
+# Find five mistakes before you read on; two of them ruin the result.
 #
 # <details><summary>Compare your list</summary>
 #
-# | what | why it matters |
-# |---|---|
-# | The model ends in logits, and the loss, given by name, expects probabilities. | It clips logits to $[0, 1]$, which cuts the gradient. Training gets stuck. |
-# | `validation_split` takes the **last** fifth, before anything is shuffled. | Folders come sorted: training never sees an 8 or a 9, and validation sees almost nothing else. |
-# | It is evaluated on its own training data. | A network that learns by heart would score 100 %. |
-# | Division by the maximum of the data at hand. | One bright image changes all others, and the next data set is scaled differently. The range of the sensor is known: 16. |
-# | No channel axis. | Keras adds it silently here. Another layer may not. |
+# - **The model ends in logits, and the loss, given by name, expects probabilities.** It clips logits to $[0, 1]$, which cuts the gradient.
+# - **`validation_split` takes the last fifth, before anything is shuffled.** Folders come sorted: training never sees an 8 or a 9, and validation sees almost nothing else.
+# - It is evaluated on its own training data.
+# - It divides by the maximum of the data at hand: one bright image changes all others. The sensor's range is known: 16.
+# - The channel axis is missing. Keras adds it silently here; another layer may not.
 # </details>
 #
-# The network's output $z \in \mathbb{R}^{10}$ are **logits**, and the loss of a sample of class $y$ is
-# $\ell(z, y) = -\log \mathrm{softmax}(z)_y = -z_y + \log \sum_c e^{z_c}$. A loss function must know whether it gets $z$ or $\mathrm{softmax}(z)$, and neither mistake
-# is an error message. The opposite one is to apply the softmax twice, as PyTorch's `CrossEntropyLoss` does after a model that ends in one: then the
-# "logits" differ by 1 at most, and the loss cannot fall below $-\log\frac{e}{e + 9} = 1.46$. The rule that avoids both: the model ends in logits, and the loss is told so.
+# The loss of **logits** $z \in \mathbb{R}^{10}$ for class $y$ is
+# $-\log \mathrm{softmax}(z)_y = -z_y + \log \sum_c e^{z_c}$. A loss function must know whether it gets $z$ or $\mathrm{softmax}(z)$; neither mistake
+# gives an error message. The opposite mistake applies the softmax twice, as PyTorch's `CrossEntropyLoss` does after a model that ends in one: then the loss cannot fall below $-\log\frac{e}{e + 9} = 1.46$. So let the model end in logits, and tell the loss.
 #
-# **Predict first:** in the figure, the listing's mistakes are made one at a time. What will the validation accuracy be on sorted data?
+# **Predict first:** in the figure, two of the mistakes are made one at a time. What will the validation accuracy be on sorted data?
 
 # %% nbgrader={"grade": false, "grade_id": "setup_keras", "locked": true, "schema_version": 3, "solution": false, "task": false}
 with lesson.quiet():
@@ -73,15 +70,14 @@ def one_mistake_at_a_time():
 one_mistake_at_a_time()
 
 # %% [markdown]
-# On sorted data, training looks perfect, and hardly any image of the validation data is classified correctly: a network never says 9 if it never saw one. **Look at the data that an
-# evaluation uses before you believe the number.**
+# Training on sorted data looks perfect. **Look at the data that an evaluation uses before you believe the number.**
 #
 # ### Exercise 1.8 · The classifier, repaired
 #
 # > **Difficulty** ★☆☆☆ · **30 minutes** · **10 points** · Keras 3 on TensorFlow
 #
 # The data are scikit-learn's 1,797 handwritten digits of 8 × 8 pixels (Alpaydin and Kaynak, *Optical Recognition of Handwritten Digits*, UCI, CC BY 4.0).
-# **Write** four functions: one prepares the data honestly, one builds the network, one trains it, one measures it.
+# **Write** four functions: they prepare the data, build the network, train it and measure it.
 #
 # The network, for images of shape `(8, 8, 1)`:
 #
@@ -90,16 +86,6 @@ one_mistake_at_a_time()
 # 3. flatten, then a dense layer with 10 outputs: **logits**
 #
 # Use `verbose=0` in `fit`: a progress bar fills the notebook.
-#
-# <details><summary>Hint 1: how many parameters should it have?</summary>
-#
-# A convolution has (height × width × input channels + 1) × filters; the dense layer gets 2 × 2 × 32 numbers. Compare with `model.count_params()`.
-# </details>
-#
-# <details><summary>Hint 2: splitting without leaks</summary>
-#
-# Shuffle the indices once, with `np.random.default_rng(seed)`, then cut the shuffled list in three.
-# </details>
 
 # %% nbgrader={"grade": false, "grade_id": "digits_cnn", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def split_digits(
@@ -110,7 +96,7 @@ def split_digits(
     Args:
         images: (n, 8, 8), values from 0 to 16, for any n from 50 on; not modified.
         labels: (n,) integers.
-        seed: the same seed gives the same split, another seed another one.
+        seed: the same seed gives the same split, a different seed a different one.
 
     Returns:
         ((x_train, y_train), (x_validation, y_validation), (x_test, y_test)) with 60 %, 20 % and
@@ -623,7 +609,7 @@ def train_and_test(epochs=14, seed=0):
 train_and_test()
 
 # %% [markdown]
-# The validation loss is the one that counts. Both losses still fall at the end; where only the training loss falls, a network begins to memorise (chapter 2). The last number is a check worth making in every
+# The validation loss is the one that counts. Where only the training loss still falls, a network begins to memorise (chapter 2). The last number is a check for every
 # project: on shuffled labels, an honest evaluation falls to chance, here about one in ten.
 #
 # **Your turn.** The first figure's curve on sorted data need not end at exactly zero. Why? Guess what the last fifth holds, then run
@@ -631,5 +617,5 @@ train_and_test()
 #
 # <details><summary>Answer</summary>
 #
-# 180 nines, 174 eights, and six sevens. Of all classes in it, training has seen the sevens alone, so at most six of 360 images can be correct, 1.7 %.
+# 180 nines, 174 eights, and six sevens. Of these, training has seen sevens only, so at most six of 360 images can be correct, 1.7 %.
 # </details>

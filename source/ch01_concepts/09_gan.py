@@ -1,11 +1,10 @@
 # %% [markdown]
 # ## 1.9 A GAN, repaired
 #
-# A **generative adversarial network** is a way to *train*: one network makes samples, another one judges them. Both can have any size: GigaGAN has a billion
+# In a **generative adversarial network**, one network makes samples and a different one judges them. It can have any size: GigaGAN has a billion
 # parameters (arXiv:2303.05511), those of this section fewer than 30,000.
 #
-# This listing, adapted from TensorFlow's DCGAN tutorial, is to make pictures of 128 × 128 pixels with values from 0 to 1. Which line raises an error? What is missing
-# once that line is gone?
+# This listing, adapted from TensorFlow's DCGAN tutorial, is to make pictures of 128 × 128 pixels, values from 0 to 1. Which line raises an error? What else is wrong?
 #
 # ```python
 # def gan():
@@ -26,13 +25,10 @@
 #
 # <details><summary>Compare your list</summary>
 #
-# | what | why it matters |
-# |---|---|
-# | The assertion fails. | Strides 1, 2, 2 take 7 to 7, 14 and 28. No number of doublings takes 7 to 128. |
-# | There is no GAN. | No opponent, no loss, no training. |
-# | It is called without `training=`. | Batch normalisation then uses its moving averages, which nothing has moved yet. |
-# | `tanh` at the end. | Correct for images scaled to $[-1, 1]$. In $[0, 1]$, one negative pixel gives a fake away. |
-# | Kernel 5 with stride 2. | Neighbouring pixels get unequal shares: a checkerboard (Odena et al., Distill, 2016). Kernel 4 has none. |
+# - The assertion fails: a transposed convolution with stride 2 doubles the side, and no doublings take 7 to 128.
+# - There is no GAN: no opponent, no training.
+# - `tanh` is for images from −1 to 1. Here one negative pixel gives a fake away.
+# - Kernel 5 with stride 2 gives neighbouring pixels unequal shares, a checkerboard (Odena et al., Distill, 2016). Kernel 4 has none.
 # </details>
 
 # %% tags=["demo"]
@@ -69,26 +65,21 @@ def where_doublings_lead():
 where_doublings_lead()
 
 # %% [markdown]
-# A **transposed convolution** with stride 2 doubles the side, so the start has to fit: 28 is $7 \cdot 2^2$, and 128 is $4 \cdot 2^5$.
-#
 # ### Two networks, one game
 #
-# The **generator** $G$ turns noise $z \sim \mathcal N(0, I)$ into an image. The **discriminator** maps an image to a logit $\ell(x)$, and
-# $D(x) = \sigma(\ell(x))$ is its probability that $x$ is real (Goodfellow et al., arXiv:1406.2661, equation 1):
+# The **generator** $G$ turns noise $z$ into an image. The **discriminator** maps an image to a logit $\ell(x)$;
+# $D(x) = \sigma(\ell(x))$ is its probability that $x$ is real. It minimises what the generator tries to raise (Goodfellow et al., arXiv:1406.2661, equation 1):
 #
-# $$\min_G \max_D \; \mathbb E_x \log D(x) + \mathbb E_z \log\big(1 - D(G(z))\big).$$
+# $$\begin{aligned} L_D &= -\mathbb{E}_x \log D(x) - \mathbb{E}_z \log\big(1 - D(G(z))\big) \\
+# &= \mathbb{E}_x\,\mathrm{softplus}(-\ell(x)) + \mathbb{E}_z\,\mathrm{softplus}(\ell(G(z))), \quad \mathrm{softplus}(t) = \log(1 + e^t). \end{aligned}$$
 #
-# With $\mathrm{softplus}(t) = \log(1 + e^t)$, the discriminator's loss in terms of logits is
-#
-# $$L_D = \underbrace{\mathbb E_x\, \mathrm{softplus}(-\ell(x))}_{\text{real: label 1}} + \underbrace{\mathbb E_z\, \mathrm{softplus}(\ell(G(z)))}_{\text{made: label 0}}.$$
-#
-# For densities $p$ of real and $q$ of generated images, the best discriminator is $D^* = p / (p + q)$ (their proposition 1). Once
+# For densities $p$ of real and $q$ of generated images, the best discriminator is $D^* = p / (p + q)$ (proposition 1). When
 # $q = p$, it can only guess, and $L_D = 2 \log 2$: a falling loss is not the aim.
 #
-# Early on, the discriminator recognises what the generator makes: $\ell(G(z)) \ll 0$. The derivative of $\log(1 - D)$ with respect to the logit is $-D$: it
-# vanishes just when the generator has everything to learn. The paper's remedy (section 3) is the **non-saturating** loss
+# Early on, the discriminator recognises what the generator makes: $\ell(G(z)) \ll 0$. The derivative of $\log(1 - D)$ by the logit, $-D$,
+# vanishes just when the generator has everything to learn. The remedy (section 3) is the **non-saturating** loss
 #
-# $$L_G = -\mathbb E_z \log D(G(z)) = \mathbb E_z\,\mathrm{softplus}(-\ell(G(z))), \qquad \frac{\partial}{\partial \ell}\,\mathrm{softplus}(-\ell) = -(1 - D).$$
+# $$L_G = -\mathbb{E}_z \log D(G(z)) = \mathbb{E}_z\,\mathrm{softplus}(-\ell(G(z))), \quad \frac{\partial}{\partial \ell}\,\mathrm{softplus}(-\ell) = -(1 - D).$$
 
 # %% tags=["demo"]
 def losses_of_the_game():
@@ -119,49 +110,36 @@ def losses_of_the_game():
 losses_of_the_game()
 
 # %% [markdown]
-# **Two modes.** With `training=True`, batch normalisation uses the statistics of the batch, and moves its moving averages towards them. With
-# `training=False`, the default, it uses the moving averages: the mode for looking at pictures.
-#
 # ### Exercise 1.9 · The GAN, repaired
 #
 # > **Difficulty** ★★★☆ · **45 minutes** · **12 points** · Keras 3 on TensorFlow
 #
-# **Given** in the next cell: `upsampling_plan`, which finds the start, and `build_discriminator`. **Write** four functions: the generator, two losses, a training step.
+# **Given**: `upsampling_plan` and `build_discriminator`. **Write** the generator, two losses and a training step.
 #
-# With `start, doublings = upsampling_plan(size)`, the **generator** for images of `size` × `size` pixels is
+# With `start, doublings = upsampling_plan(size)`, the **generator** is
 #
 # 1. a dense layer with `start * start * width` outputs, reshaped to `(start, start, width)`; batch normalisation; ReLU
 # 2. `doublings` times: a transposed convolution with `width` filters of 4 × 4, stride 2, `same` padding; batch normalisation; ReLU
 # 3. a convolution with one filter of 3 × 3, `same` padding, and a sigmoid.
 #
-# The **training step** has two halves, in this order; all calls are with `training=True`:
+# The **training step** has two halves. All calls are with `training=True`: batch normalisation then uses the statistics of the batch, and moves its averages towards them, which it uses otherwise.
 #
-# 1. *Discriminator.* Draw noise, make as many images from it as there are real ones, compute $L_D$, update the discriminator.
+# 1. *Discriminator.* Make as many images from noise as there are real ones, compute $L_D$, update the discriminator.
 # 2. *Generator.* Draw **new** noise, compute $L_G$ with the discriminator as it is **now**, update the generator.
 #
-# It has to work inside `tf.function`, too, which the demonstration uses to make it fast.
-#
-# <details><summary>Hint 1: losses of large logits</summary>
-#
-# `log(sigmoid(-200))` is the logarithm of 0 in `float32`. `tf.nn.softplus` and `keras.ops.softplus` are exact for any argument.
-# </details>
-#
-# <details><summary>Hint 2: a step of one network only</summary>
+# <details><summary>Hint 1: a step of one network only</summary>
 #
 # ```python
 # with tf.GradientTape() as tape:
-#     loss = ...  # may use both networks
+#     loss = ...
 # gradients = tape.gradient(loss, one_network.trainable_variables)
 # optimizer.apply(gradients, one_network.trainable_variables)
 # ```
-#
-# Which variables move is decided by the list, not by the loss.
 # </details>
 #
-# <details><summary>Hint 3: noise that stays fresh</summary>
+# <details><summary>Hint 2: fresh noise</summary>
 #
-# `tf.function` runs your Python code once, to record TensorFlow's operations, and replays those. Numbers from `np.random` are drawn while it
-# records, and then never again. `tf.random.normal` is recorded as an operation.
+# `tf.function` records TensorFlow's operations once and replays them. `np.random` draws only while it records; `tf.random.normal` is an operation.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_gan", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -233,7 +211,7 @@ def build_generator(size: int, latent: int = 16, width: int = 32) -> keras.Model
 def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
     """The mean of -log D over the real images plus the mean of -log(1 - D) over the generated ones.
 
-    If D(x) = 1/2 everywhere, this is 2 log 2. Value and gradient are right for logits of any
+    If D(x) = 1/2 everywhere, this is 2 log 2. Value and gradient are correct for logits of any
     size, 0 and 10,000 included.
 
     Args:
@@ -717,7 +695,7 @@ check.score()
 # %% [markdown]
 # ### Does it learn to draw?
 #
-# Your step, compiled, 600 times on the digits of 1.8. Both networks use Adam with $\beta_1 = 0.5$, as in DCGAN (Radford et al., arXiv:1511.06434); the discriminator's rate is four times
+# Your step, 600 times on the digits of 1.8. Adam has $\beta_1 = 0.5$, as in DCGAN (Radford et al., arXiv:1511.06434); the discriminator's rate is four times
 # the generator's (two time-scales: Heusel et al., arXiv:1706.08500). **Predict first:** will the losses fall while the pictures improve?
 
 # %% tags=["demo"]
@@ -771,8 +749,8 @@ def learn_to_draw(generator_rate=2e-3, discriminator_rate=8e-3, steps=600, seed=
     bins = np.linspace(0, 3.5, 36)
     for label, images, color in [("real, not seen in training", unseen, "C2"), (f"generated, step {steps}", final, "C0"), ("generated, step 150", snapshots[150], "C1")]:
         axes[1].hist(nearest(images, seen)[0], bins, density=True, histtype="stepfilled", alpha=0.45, color=color, label=label)
-    axes[1].set(title="How far from the nearest real digit?", xlabel="distance in the space of 64 pixels", ylabel="density")
-    axes[1].legend(fontsize=8.5)
+    axes[1].set(title="How far from the nearest real digit?", xlabel="distance in the space of 64 pixels", ylabel="density", ylim=(0, 3))
+    axes[1].legend(fontsize=8.5, loc="upper right")
     plt.show()
     print("mean distances: " + ", ".join(f"step {count} {nearest(images, seen)[0].mean():.2f}" for count, images in snapshots.items()))
 
@@ -780,13 +758,13 @@ def learn_to_draw(generator_rate=2e-3, discriminator_rate=8e-3, steps=600, seed=
 learn_to_draw()
 
 # %% [markdown]
-# The discriminator's half stays near $\log 2$, where it can only guess. The generator's loss rises, falls below 1 within some 250 steps, and then stays, while the pictures
-# still improve: the losses say that the two are a match for each other, not more. Look at pictures from fixed noise, and at distances. Generated digits are *farther* from their nearest real neighbour than real digits that were not used: nothing
-# is copied. Whether what is far away is new or badly drawn, this distance cannot say (chapter 6).
+# The discriminator's half stays near $\log 2$, where it can only guess. The generator's loss is about level from step 300 on, while the pictures
+# still improve: the losses say only that the two are a match for each other. On average, generated digits are *farther* from their nearest real neighbour than unseen real digits: nothing
+# is copied. Whether they are new or badly drawn, this distance cannot say (chapter 6).
 #
 # **Your turn.** Which has more parameters: the generator for 30 pixels a side or the one for 128? Decide, then print `build_generator(size).count_params()` for both.
 #
 # <details><summary>Answer</summary>
 #
-# The smaller one: 139,361 against 91,841. 30 is $15 \cdot 2$, so its dense layer makes a start of 15 × 15; 128 begins with 4 × 4.
+# The one for 30: 139,361 against 91,841. Its dense layer makes a start of 15 × 15, that for 128 one of 4 × 4.
 # </details>

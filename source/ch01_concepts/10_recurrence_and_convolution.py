@@ -1,8 +1,8 @@
 # %% [markdown]
 # ## 1.10 Recurrence and convolution
 #
-# Attention is the youngest of three ways to let positions exchange information. The other two are cheaper on long sequences, and in use. The figure
-# shows how the first input reaches the last output: all connections in blue, one path in orange. **Guess:** from which of the three will a gradient come back best?
+# Attention is one of three ways to let positions exchange information. The other two are older, and cheaper on long sequences. The figure
+# shows one path from the first input to the last output in orange. **Guess:** from which of the three will a gradient come back best?
 
 # %% tags=["demo"]
 def three_ways(n=8):
@@ -48,25 +48,22 @@ three_ways()
 # %% [markdown]
 # ### A state that is passed on
 #
-# A **recurrent** network reads one position at a time and updates a state with the same weights at every step: $h_t = \tanh(W x_t + U h_{t-1} + b)$. (A *recursive* network is
-# something else: it applies the same weights upwards along a tree.) By the chain rule, the influence of a state on one $k$ steps later is a product of $k$ Jacobians, the latest leftmost:
+# A **recurrent** network updates a state with the same weights at every step: $h_t = \tanh(W x_t + U h_{t-1} + b)$. (A *recursive* one
+# applies them upwards along a tree.) The influence of a state on one $k$ steps later is a product of $k$ Jacobians, the latest leftmost:
 #
 # $$\frac{\partial h_t}{\partial h_{t-k}} = \prod_{s=t-k+1}^{t} \mathrm{diag}(1 - h_s^2)\, U .$$
 #
 # If the largest singular value $\lambda$ of $U$ is below 1, it falls at least as fast as $\lambda^k$: it **vanishes**. With $\lambda > 1$ it may explode (Pascanu et al., arXiv:1211.5063).
 #
-# The **LSTM** (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997) keeps a second state, the **cell** $c_t$, that no matrix multiplies. Three **gates**, numbers between
-# 0 and 1, decide entry by entry what is written, kept and shown:
+# The **LSTM** (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997) keeps a second state, the **cell** $c_t$, that no matrix multiplies. One sum, four times as wide as the cell, is cut into four parts:
 #
-# $$
-# \begin{aligned}
-# i_t &= \sigma(W_i x_t + a_i + U_i h_{t-1} + b_i) && \text{input gate: write?} \\
-# f_t &= \sigma(W_f x_t + a_f + U_f h_{t-1} + b_f) && \text{forget gate: keep?} \\
-# g_t &= \tanh(W_g x_t + a_g + U_g h_{t-1} + b_g) && \text{candidate: write what?} \\
-# o_t &= \sigma(W_o x_t + a_o + U_o h_{t-1} + b_o) && \text{output gate: show?} \\
-# c_t &= f_t \odot c_{t-1} + i_t \odot g_t, \qquad h_t = o_t \odot \tanh(c_t)
-# \end{aligned}
-# $$
+# $$\begin{gathered}
+# (s_i, s_f, s_g, s_o) = W x_t + a + U h_{t-1} + b, \\
+# i = \sigma(s_i), \quad f = \sigma(s_f), \quad o = \sigma(s_o), \quad g = \tanh(s_g), \\
+# c_t = f \odot c_{t-1} + i \odot g, \quad h_t = o \odot \tanh(c_t).
+# \end{gathered}$$
+#
+# The **gates** $i$, $f$ and $o$ (input, forget, output) decide entry by entry what is written, kept and shown; $g$ is the candidate.
 
 # %% tags=["demo"]
 def lstm_picture():
@@ -115,10 +112,9 @@ def lstm_picture():
 lstm_picture()
 
 # %% [markdown]
-# Along the orange way, $\partial c_t / \partial c_{t-1}$ is $\mathrm{diag}(f_t)$: an open forget gate lets a gradient pass; one at 0.5 halves it at each step.
+# Along the orange way, $\partial c_t / \partial c_{t-1}$ is $\mathrm{diag}(f)$: a forget gate at 1 lets a gradient pass; one at 0.5 halves it.
 #
-# torch packs the four $W$ one below the other into `weight_ih`, in the order $i, f, g, o$; `weight_hh` holds the $U$, `bias_ih` the $a$, `bias_hh` the $b$. ONNX has
-# another order: copied weights fit in shape, run, and compute something else.
+# PyTorch's `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh` are $W$, $U$, $a$ and $b$. ONNX orders the four parts differently: copied weights fit in shape, run, and compute something else.
 #
 # ### A window that grows
 #
@@ -126,27 +122,16 @@ lstm_picture()
 #
 # $$y_t = b + \sum_{j=0}^{k-1} W_j\, x_{t - (k-1-j)\,\delta}, \qquad x_s = 0 \text{ for } s < 0 .$$
 #
-# So the last tap $W_{k-1}$ meets the present, and $(k-1)\,\delta$ zeros **on the left** keep the length. (Half of them on both sides would show each output the
-# inputs that come next.) The **receptive field**, from the oldest input that counts to the present, is
-#
-# $$R = 1 + (k-1) \sum_{\ell} \delta_\ell .$$
-#
-# Ten layers with $k=2$ see 11 positions if all $\delta = 1$, and 1,024 if $\delta$ doubles from 1 to 512, at the same price: WaveNet's pattern (arXiv:1609.03499). Such
-# stacks did better than LSTMs on many sequence tasks (Bai et al., arXiv:1803.01271). They cannot see beyond $R$.
+# So the last tap $W_{k-1}$ meets the present, and $(k-1)\,\delta$ zeros **on the left** keep the length. A stack sees $R = 1 + (k-1) \sum_{\ell} \delta_\ell$ positions, its **receptive field**, and nothing beyond.
+# Ten layers with $k=2$ see 11 positions if all $\delta = 1$, and 1,024 if $\delta$ doubles from 1 to 512: WaveNet's pattern (arXiv:1609.03499). Such
+# stacks did better than LSTMs on many sequence tasks (Bai et al., arXiv:1803.01271).
 #
 # ### What each of them costs
 #
-# For length $n$ and width $d$ (Vaswani et al., arXiv:1706.03762, table 1):
-#
-# | layer | operations | steps one after the other | longest path |
-# |---|---|---|---|
-# | self-attention | $O(n^2 d)$ | $O(1)$ | $O(1)$ |
-# | recurrent | $O(n\, d^2)$ | $O(n)$ | $O(n)$ |
-# | convolution, kernel $k$ | $O(k\, n\, d^2)$ | $O(1)$ | $O(\log_k n)$ dilated, $O(n/k)$ not |
-#
-# Only attention's price grows with the **square** of the length, and only in attention any two positions are one step apart. With all constants, four projections
-# included, it is cheaper than an LSTM up to $n = 2d$. A GPU computes convolution and attention at all positions at once; a recurrent layer waits for each state. (Newer ones, linear in
-# their state, use a parallel scan: Mamba, arXiv:2312.00752.) In generation, a recurrent layer keeps one state, a convolution $(k-1)\,\delta$ inputs, attention everything so far.
+# At length $n$ and width $d$, self-attention takes $O(n^2 d)$ operations, a recurrent layer $O(n\,d^2)$, a convolution $O(k\,n\,d^2)$. The longest path between
+# two positions has $O(1)$, $O(n)$ and, with dilations, $O(\log_k n)$ steps (Vaswani et al., arXiv:1706.03762, table 1).
+# A GPU computes convolution and attention at all positions at once; a recurrent layer waits for each state. (Newer ones, linear in
+# their state, use a parallel scan: Mamba, arXiv:2312.00752.) To write text, a recurrent layer keeps one state, a convolution $(k-1)\,\delta$ inputs, attention everything so far.
 
 # %% tags=["demo"]
 def what_layers_cost(d=1024, k=3):
@@ -185,20 +170,9 @@ what_layers_cost()
 #
 # > **Difficulty** ★★☆☆ · **45 minutes** · **11 points** · PyTorch
 #
-# **Write** four short functions. `lstm_step` and `lstm` take torch's weights, so `list(nn.LSTM(d, m).parameters())` is a valid argument; `causal_conv` and
+# **Write** four short functions. `lstm_step` and `lstm` take PyTorch's weights, such as `list(nn.LSTM(d, m).parameters())`; `causal_conv` and
 # `causal_stack` take weights in the layout of `nn.Conv1d`. All work in `float32` and `float64`, return the dtype of their inputs, do not change their arguments, and pass gradients on to all of them.
-#
-# You are building torch's LSTMs and convolutions, so do without them, under any name and of any dimension: the hidden checks make them fail. All the rest of torch is allowed.
-#
-# <details><summary>Hint 1: four gates at once</summary>
-#
-# `x @ weight_ih.T` computes the input's part of all four gates. `chunk(4, dim=-1)` cuts it into four pieces.
-# </details>
-#
-# <details><summary>Hint 2: shifting without losing the length</summary>
-#
-# Pad once, on the left: `F.pad(x, (0, 0, zeros, 0))`. Then tap $j$ needs the $T$ rows from $j\,\delta$ on.
-# </details>
+# The hidden checks make all of PyTorch's own LSTMs and convolutions fail.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_sequence_layers", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def receptive_field(kernel: int, dilations: list[int]) -> int:
@@ -614,7 +588,7 @@ check.score()
 # %% [markdown]
 # ### How far it sees
 #
-# One input of your stack is changed, at position 4, and everything that follows from it is marked. Both stacks have four layers with kernel size 2.
+# The input at position 4 of your stack is changed, and all that follows from it is marked (kernel size 2).
 
 # %% tags=["demo"]
 def footprints(*stacks, length=26, at=4):
@@ -646,11 +620,11 @@ def footprints(*stacks, length=26, at=4):
 footprints([1, 1, 1, 1], [1, 2, 4, 8])
 
 # %% [markdown]
-# Nothing happens left of position 4: the stack is causal. Each dilation on the right is the sum of all smaller ones plus one, so the positions fill up without gaps.
+# Each dilation on the right is the sum of all smaller ones plus one, so there are no gaps.
 #
 # ### How much comes back
 #
-# To learn from an input, training needs a gradient. Here are five untrained layers of width 16 and random inputs. The second LSTM has the weights of the first, and 4
+# To learn from an input, training needs a gradient. Here are five untrained layers. The second LSTM has the weights of the first, with 4
 # added to the biases of its forget gates.
 
 # %% tags=["demo"]
@@ -691,7 +665,7 @@ def what_comes_back(forget_bias=4.0, width=16, length=80, n_runs=2):
         ax.plot(torch.arange(length)[shown], mean[shown], style, color=color, label=name)
     ax.axvline(window - 0.5, color="C1", ls=":", lw=1.2)
     ax.text(window + 0.3, 3e-9, f"beyond the\nwindow of {window}:\nexactly zero", color="0.3", fontsize=8.5)
-    ax.set(yscale="log", ylim=(1e-10, 30), xlabel="distance from the input to the last output (positions)", ylabel="norm of the derivatives",
+    ax.set(yscale="log", ylim=(1e-13, 30), xlabel="distance from the input to the last output (positions)", ylabel="norm of the derivatives",
            title="How much the last output notices of an input")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     plt.show()
@@ -700,16 +674,13 @@ def what_comes_back(forget_bias=4.0, width=16, length=80, n_runs=2):
 what_comes_back()
 
 # %% [markdown]
-# The straight lines of the plain RNN and of the LSTM are exponential decay: inputs thirty steps back might as well not be there. The LSTM is no remedy by itself, since its forget gates start
-# near 0.5. **With the gates open it remembers.** This is why Keras starts forget gates with a bias of 1 (after Jozefowicz et al., ICML 2015), and torch does not. The convolutions show no
-# trend over their window and exactly nothing behind it; attention scatters about one level over the whole sequence.
+# The straight lines of the plain RNN and of the LSTM are exponential decay: the LSTM is no remedy by itself, since its forget gates start
+# near 0.5. **With the gates open it remembers.** So Keras starts forget gates with a bias of 1 (after Jozefowicz et al., ICML 2015); PyTorch does not. Convolutions and attention show no
+# trend, the convolutions nothing at all beyond their window.
 #
-# None of the three wins everywhere: attention pays with the square of $T$, the convolution gives up what lies beyond its window, the LSTM has to learn what to keep.
-#
-# **Your turn.** Is Keras' bias enough? Will the curve of `what_comes_back(forget_bias=1.0)` be level? Decide, then run it.
+# **Your turn.** Is Keras' bias enough? Will the curve of `what_comes_back(forget_bias=1.0)` be level?
 #
 # <details><summary>Answer</summary>
 #
-# No, it lies between the two. Eighty steps back, $10^{-8}$ to $10^{-6}$ is left (three seeds): at the start, a gate is at $\sigma(1) = 0.73$. Without the bias it is
-# less than $10^{-14}$, with 4 more than a tenth. Training has to open the gates further.
+# No, it lies between the two: a gate starts at about $\sigma(1) = 0.73$, and eighty steps back hardly anything is left.
 # </details>

@@ -2,12 +2,9 @@
 # ## 1.11 What does a model cost?
 #
 # Somebody proposes to train a model of a given shape. Is that a weekend on one card or a
-# power station? Parameters, memory, operations and time can be computed from a list of sizes, before a
-# line of the model is written.
+# power station? A list of sizes is enough to compute it.
 #
 # ### Where the parameters are
-#
-# A decoder-only transformer is an embedding table, $L$ identical blocks and an output layer.
 
 # %% tags=["demo"]
 def draw_blocks():
@@ -56,34 +53,31 @@ draw_blocks()
 
 # %% [markdown]
 # With width $d$, feed-forward width $f$, vocabulary $V$, $h$ query heads and $h_{kv}$ key-value heads
-# of width $d_h = d/h$, the weight matrices are:
+# of width $d_h = d/h$:
 #
-# | part | matrices | numbers |
-# |---|---|---|
-# | token embedding | one row per token | $V d$ |
-# | position embedding | one row per position, if positions are learnt | $P d$ |
-# | attention: queries and output | $d \times d$ each | $2 d^2$ per block |
-# | attention: keys and values | $d \times h_{kv} d_h$ each | $2 d\,h_{kv} d_h$ per block |
-# | feed-forward network | up and down; a third matrix if gated | $2 d f$ or $3 d f$ per block |
-# | norms | two per block and one at the end: RMSNorm has a weight, LayerNorm a weight and a bias | $d$ or $2d$ each |
-# | biases, if any | one number per *output* of each matrix in a block | $d$, $h_{kv} d_h$ or $f$ each |
-# | output layer | none if **tied**, that is, shared with the embedding | $V d$ or $0$ |
+# | part | numbers |
+# |---|---|
+# | token embedding; position embedding, if positions are learnt | $V d$; $P d$ |
+# | attention: queries and output | $2 d^2$ per block |
+# | attention: keys and values | $2 d\,h_{kv} d_h$ per block |
+# | feed-forward network: up and down; a third matrix if gated | $2 d f$ or $3 d f$ per block |
+# | norms: two per block and one at the end | $d$ each (RMSNorm), $2d$ each (LayerNorm) |
+# | biases, if any, of each matrix in a block: one per *output* | $d$, $h_{kv} d_h$ or $f$ each |
+# | output layer | $V d$, or 0 if **tied**: shared with the embedding |
 #
-# **Grouped-query attention** (Ainslie et al., arXiv:2305.13245) lets several query heads share a
-# key-value head, $h_{kv} < h$. A **gated** feed-forward network
-# (Shazeer, arXiv:2002.05202) multiplies two projections before the last one, hence a third
-# matrix. More heads alone do *not* mean more parameters: heads cut the same $d \times d$ matrix into
-# strips. What counts is the ratio $h_{kv}/h$.
+# In **grouped-query attention** (Ainslie et al., arXiv:2305.13245), several query heads share a
+# key-value head. A **gated** feed-forward network
+# (Shazeer, arXiv:2002.05202) multiplies two projections before the last one. More heads alone do *not* mean more parameters: they cut the same matrix into
+# strips. Only the ratio $h_{kv}/h$ counts.
 #
 # **By hand.** Take $V=10$, $d=4$, one block, $h=2$, $h_{kv}=1$ (so $d_h=2$), $f=6$, gated, RMSNorm, no biases,
-# not tied. Embedding 40; queries and output $2 \cdot 16 = 32$; keys and values $2 \cdot 4 \cdot 2 = 16$; feed-forward
-# $3 \cdot 24 = 72$; norms $3 \cdot 4 = 12$; output layer 40. Together 212.
+# not tied. Embedding 40, queries and output 32, keys and values 16, feed-forward 72, norms 12, output layer 40. Together 212.
 #
 # ### Where the memory goes
 #
 # Training in mixed precision with Adam keeps, for each parameter, a 16-bit weight and a 16-bit
-# gradient, and in 32 bits a master copy of the weight and Adam's two moments (Rajbhandari et
-# al., *ZeRO*, arXiv:1910.02054, section 3.1). Activations come on top; they depend on the batch.
+# gradient, and in 32 bits a copy of the weight and Adam's two moments (Rajbhandari et
+# al., *ZeRO*, arXiv:1910.02054, section 3.1). Activations come on top.
 #
 # Generating text needs the weights and a **KV cache**: the key and the value of every past token,
 # in every block and key-value head. For $B$ sequences of length
@@ -91,17 +85,14 @@ draw_blocks()
 #
 # ### Where the operations go
 #
-# Multiplying an $m \times k$ by a $k \times n$ matrix takes $2mkn$ FLOPs (a multiplication and an
-# addition per term). A weight matrix is applied to every token, so a forward pass costs
-# **two FLOPs per matrix weight and token**. The backward pass needs two products of the same
-# size, one for the gradient of the weights and one for the gradient of the inputs: twice the forward
-# pass. Two plus four is the six in $6ND$.
+# Multiplying an $m \times k$ by a $k \times n$ matrix takes $2mkn$ FLOPs: a multiplication and an
+# addition per term. So a forward pass costs
+# **two FLOPs per matrix weight and token**. The backward pass needs two such products, for the gradients of the weights and of the inputs. Two plus four is the six in $6ND$.
 #
-# $6ND$ is an estimate, in two ways. It leaves out attention itself: the products $QK^\top$ and $AV$ involve no
-# weights, and their cost per token grows with the length $T$ of the sequence. (A causal model needs only half
-# of the square; we count the full square, as FLOP counters do.)
-# And it counts the embedding table, although looking up a row is no product. Kaplan et al.
-# leave embeddings out of $N$, because their scaling laws come out cleaner so (section 2.1). From which length on is attention the larger part?
+# $6ND$ is an estimate. It leaves out the products $QK^\top$ and $AV$, which involve no
+# weights, and whose cost per token grows with the length $T$. (We count the full square, as FLOP counters do; a causal model needs half.)
+# And it counts the embedding table, although looking up a row is no product. (Kaplan et al.
+# leave embeddings out because their scaling laws come out cleaner so: section 2.1.) From which length on is attention the larger part?
 
 # %% tags=["demo"]
 def flops_per_token_and_block(d, f, length):
@@ -130,24 +121,10 @@ draw_share_of_attention()
 #
 # > **Difficulty** ★★☆☆ · **40 minutes** · **10 points** · plain Python
 #
-# **Given** is `DecoderConfig`, which lists the sizes of a decoder-only transformer, and two
-# published models written in it. **Write** seven functions of a few lines that turn it into
-# parameters, bytes, FLOPs and hours, by arithmetic. Whole numbers and floats are both fine as results.
+# **Given** is `DecoderConfig`, and two published models. **Write** seven functions of a few lines that turn it into
+# parameters, bytes, FLOPs and hours, as whole numbers or floats.
 #
-# <details><summary>Hint 1: my parameter count is a little off</summary>
-#
-# Look at the difference between your number and the right one and divide it by $d$. Whole multiples
-# of $d$ per block point to biases or norms: a linear layer with a bias has one number per *output*,
-# LayerNorm has $2d$ numbers, RMSNorm has $d$. A difference of $Vd$ is the output layer.
-# </details>
-#
-# <details><summary>Hint 2: which matrices count in the forward pass?</summary>
-#
-# The ones that are multiplied with something. Looking up a row of the embedding table is no
-# product. The output layer is one, and it is computed for every token even if it is tied.
-# </details>
-#
-# <details><summary>Hint 3: the FLOPs of attention</summary>
+# <details><summary>Hint: the FLOPs of attention</summary>
 #
 # For one sequence and one head, $Q$ is $T \times d_h$ and $K^\top$ is $d_h \times T$. How many
 # heads are there, and does it matter that some of them share keys and values?
@@ -518,8 +495,7 @@ check.score()
 # %% [markdown]
 # ### What your calculator says
 #
-# In GPT-2 small the embedding tables are almost a third of the
-# model; in Llama 3 8B the feed-forward network is most of it.
+# Guess: what share do the embedding tables have in GPT-2 small, and what share in Llama 3 8B?
 
 # %% tags=["demo", "raises-exception"]
 def breakdown(config):
@@ -573,11 +549,10 @@ print_costs(GPT2_SMALL=(GPT2_SMALL, 1024, 10e9), LLAMA3_8B=(LLAMA3_8B, 8192, 15e
 print(f"\nMeta's model card reports 1,300,000 H100-hours for Llama 3 8B: {training_flops(LLAMA3_8B, 15e12, 8192) / (1.3e6 * 3600 * H100_PEAK):.0%} of the peak.")
 
 # %% [markdown]
-# The estimate at 40 % utilisation and the reported hours differ by a factor of two: the report counts
-# all hours of the GPUs, the estimate useful operations. Such a
+# The estimate at 40 % utilisation and the reported hours differ by a factor of two: such a
 # calculator tells a weekend from a power station, not more.
 #
-# **Change, predict, run.** Grouped-query attention exists for one of these rows. Which rows change, and about how much, if every head of Llama 3 8B has keys and values of its own? Then run
+# **Change, predict, run.** Which rows change, and about how much, if every head of Llama 3 8B has keys and values of its own? Then run
 #
 # ```python
 # from dataclasses import replace
@@ -586,6 +561,6 @@ print(f"\nMeta's model card reports 1,300,000 H100-hours for Llama 3 8B: {traini
 #
 # <details><summary>What you should see</summary>
 #
-# The cache becomes four times as large: 4 GiB instead of 1. Parameters grow by a tenth only, from 8.0 to 8.8 billion, and FLOPs with them, as $W_k$ and $W_v$ are a small part of a block.
+# The cache becomes four times as large: 4 GiB instead of 1. Parameters, the bytes for them, FLOPs and hours grow by a tenth or less, as $W_k$ and $W_v$ are a small part of a block.
 # </details>
 

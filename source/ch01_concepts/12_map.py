@@ -1,25 +1,18 @@
 # %% [markdown]
 # ## 1.12 The rest of the map
 #
-# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**.
-#
-# | task | usual model | judged by |
-# |---|---|---|
-# | translation | encoder-decoder (1.6), or a decoder | people; BLEU as a cheap stand-in |
-# | question answering | encoder that points at the answer; decoder with retrieval (arXiv:2005.11401) | exact match; whether the source says so |
-# | detection | YOLO, Faster R-CNN, DETR | average precision over overlaps |
-# | speech recognition | encoder-decoder; encoder with CTC | word error rate, by accent and noise |
+# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. An answer with retrieval (arXiv:2005.11401) is judged by whether its source says so.
 #
 # ### Pictures and sound
 #
-# A **vision transformer** (Dosovitskiy et al., arXiv:2010.11929) cuts an image into patches and treats each as a token. A **detector** says what is where. **Faster R-CNN** (arXiv:1506.01497) first
+# A **vision transformer** (Dosovitskiy et al., arXiv:2010.11929) treats patches of an image as tokens. A **detector** says what is where: **Faster R-CNN** (arXiv:1506.01497)
 # proposes regions and then classifies them; **YOLO** (arXiv:1506.02640) predicts boxes and classes in one pass: 45 images a second against 7, at a mean average precision of 63.4
-# against 73.2 (its table 1). Such networks are small: Inception-v3, a classifier of the same years, has fewer than 25 million parameters (arXiv:1512.00567). Both report an object several times, so both end in **non-maximum suppression**: keep the box with the highest score, drop boxes that overlap it by more than a limit,
-# repeat. The boxes in the figure are drawn by hand, with noise added, so that you can see it work. **Predict:** how many of the seven remain?
+# against 73.2 (its table 1). Such networks are small: Inception-v3, a classifier of the same years, has fewer than 25 million parameters (arXiv:1512.00567). Both detectors end in **non-maximum suppression**: keep the box with the highest score, drop those that overlap it too much,
+# repeat. **Predict:** how many of these seven invented boxes remain?
 
 # %% tags=["demo"]
 def boxes_and_patches(limit=0.5):
-    """A photograph as patches; seven invented boxes, and those that non-maximum suppression keeps."""
+    """A photograph as patches; seven boxes drawn by hand, with noise, and those that non-maximum suppression keeps."""
     from sklearn.datasets import load_sample_image
 
     def overlap(a, b):
@@ -42,7 +35,7 @@ def boxes_and_patches(limit=0.5):
         axes[0].axvline(x, color="white", lw=1)
     for y in range(0, 427, 64):
         axes[0].axhline(y, color="white", lw=1)
-    for ax, chosen, title in [(axes[1], range(len(boxes)), f"{len(boxes)} boxes, drawn by hand"), (axes[2], kept, f"{len(kept)} remain after suppression")]:
+    for ax, chosen, title in [(axes[1], range(len(boxes)), f"{len(boxes)} boxes, drawn by hand, with noise"), (axes[2], kept, f"{len(kept)} remain after suppression")]:
         ax.set_title(title)
         for index in chosen:
             left, top, right, bottom = boxes[index]
@@ -58,28 +51,23 @@ def boxes_and_patches(limit=0.5):
 boxes_and_patches()
 
 # %% [markdown]
-# Suppression removes *duplicates*, not *mistakes*: two boxes with low scores are still there.
+# Suppression removes *duplicates*, not *mistakes*: the box on the leaves is still there.
 #
-# A second of speech is 16,000 numbers, too many for tokens. A **spectrogram** measures how much of each frequency is in each short window: a picture with time on one
-# axis. Whisper (arXiv:2212.04356) takes windows of 25 ms every 10 ms; a convolution halves the 3,000 columns of 30 seconds to 1,500 positions for an encoder-decoder transformer.
+# Speech becomes a picture, too: a **spectrogram**, the strength of each frequency in each short window.
 #
 # ### Data
 #
 # For GPT-3, 45 TB of compressed text from Common Crawl were filtered down to 570 GB (arXiv:2005.14165, section 2.2). The usual steps:
 #
-# 1. **Extract** the text; find its language.
-# 2. **Deduplicate.** Without copies, models emit memorised text ten times less often (Lee et al., arXiv:2107.06499).
-# 3. **Filter** by quality, and remove personal data. Names, phone numbers and e-mail addresses came out of GPT-2 again (Carlini et al., arXiv:2012.07805).
-# 4. **Decontaminate**: take out the test sets on which the model will be judged.
-# 5. **Mix** sources, and decide how often each is seen.
+# 1. **Deduplicate.** Without copies, models emit memorised text ten times less often (Lee et al., arXiv:2107.06499).
+# 2. **Filter** by quality, and remove personal data: phone numbers came out of GPT-2 again (Carlini et al., arXiv:2012.07805).
+# 3. **Decontaminate**: take out the test sets.
 #
-# More telemetry does not help: a language model needs text that is worth predicting. All public text may be used up between 2026 and 2032 (Villalobos et al., arXiv:2211.04325).
+# All public text may be used up between 2026 and 2032 (Villalobos et al., arXiv:2211.04325). More telemetry does not help: a language model needs text that is worth predicting.
 #
 # ### Hardware and time
 #
-# $$\text{days} = \frac{C}{86{,}400 \cdot n_\text{GPU} \cdot \text{peak} \cdot \text{utilisation}}$$
-#
-# The figure uses your calculator and an H100: 989 TFLOP/s for dense products in 16 bits (NVIDIA's data sheet), at a utilisation of 40 %.
+# The figure uses your calculator, and an H100 at 40 % of its peak: 989 TFLOP/s for dense products in 16 bits (NVIDIA's data sheet).
 
 # %% tags=["demo"]
 def time_to_train(peak=989e12, utilisation=0.4):
@@ -101,7 +89,7 @@ def time_to_train(peak=989e12, utilisation=0.4):
     for limit, name in [(1, "a day"), (30, "a month"), (365, "a year")]:
         ax.axhline(limit, color="0.6", lw=1, ls=":")
         ax.text(1.15, limit * 1.15, name, fontsize=8.5, color="0.35")
-    ax.set(xscale="log", yscale="log", xlabel="number of GPUs", ylabel="days", ylim=(1e-4, 2e6),
+    ax.set(xscale="log", yscale="log", xlabel="number of GPUs", ylabel="days", ylim=(1e-6, 2e6),
            title="Time to train, if adding GPUs cost nothing in utilisation")
     ax.legend(loc="upper right", fontsize=8.5)
     plt.show()
@@ -110,20 +98,20 @@ def time_to_train(peak=989e12, utilisation=0.4):
 time_to_train()
 
 # %% [markdown]
-# One GPU would need six hours for GPT-2 small, seventy years for Llama 3 8B, and three thousand for Llama 3.1 405B. The straight lines are optimistic: utilisation falls as GPUs are added (chapter 4).
+# One GPU would need six hours for GPT-2 small, and seventy years for Llama 3 8B. The straight lines are optimistic: utilisation falls as GPUs are added (chapter 4).
 #
 # ### Open weights, open source, and the law
 #
-# A model whose weights can be downloaded is **open-weight**. The Open Source AI Definition 1.0 (Open Source Initiative, 2024) asks for more: the code, detailed information about the training
-# data, and the freedom to use the model for any purpose. Many well-known licences fail that.
+# A model whose weights can be downloaded is **open-weight**. The Open Source AI Definition 1.0 (2024) asks for more: code, details of the training
+# data, and use for any purpose.
 #
 # In the European Union, the AI Act (2024/1689) obliges providers of general-purpose models to document them, to respect copyright and to publish a summary of the
-# training content (article 53; these duties apply since 2 August 2025, article 113). Models under a free and open-source licence are exempt from the documentation, not from the other two, unless they have systemic
-# risk (article 53(2)). That is presumed above $10^{25}$ FLOPs (article 51), and adds evaluations, incident reports and security (article 55). Llama 3.1 405B, at $3.8 \times 10^{25}$, is above the line;
-# Llama 3 8B, at $6ND \approx 7 \times 10^{23}$, is not. In China, the Interim Measures for Generative AI Services (in force since 15 August 2023) ask for training data from lawful sources and for consent where it contains personal
-# information (article 7). What applies to a product depends on its use and place: ask a lawyer, and bring numbers.
+# training content (article 53, since 2 August 2025). Open-source models are exempt from the documentation only, and not if they have systemic
+# risk (article 53(2)). That is presumed above $10^{25}$ FLOPs (article 51), as for Llama 3.1 405B with $3.8 \times 10^{25}$, and adds evaluations, incident reports and security (article 55).
+# China's Interim Measures for Generative AI Services (since 15 August 2023) ask for lawful sources of training data, and for consent to personal
+# information in it (article 7).
 #
-# **Your turn.** How many H100s would train Llama 3.1 405B within a month? Read it off the figure. Then compute it with `gpu_hours(3.8e25, 989e12, 0.4) / 24 / 30`.
+# **Your turn.** How many H100s would train Llama 3.1 405B within a month? Read it off the figure, then compute `gpu_hours(3.8e25, 989e12, 0.4) / 24 / 30`.
 #
 # <details><summary>Answer</summary>
 #

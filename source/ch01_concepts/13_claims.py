@@ -3,10 +3,9 @@
 #
 # > **Difficulty** ★★☆☆ · **40 minutes** · **12 points** · in writing, marked by a person
 #
-# Sentences like these stand in interview guides, lists of questions and answers for job interviews. None of them is correct as it stands. Choose **six**. For
-# each, write two or three sentences: what is wrong, what is true instead, and **a number or a source**
-# that shows it. Each claim is worth two points, one for the correction and one for the evidence. Your calculator and the
-# figures above supply some of the numbers; for the others, the further reading below names the papers.
+# Such sentences stand in interview guides: lists of questions and answers for job interviews. None is correct as it stands. Choose **six**. For
+# each, write two or three sentences: what is wrong and what is true instead (one point), and **a number or a source**
+# that shows it (one point). Some numbers come from your calculator and the figures; the further reading names papers.
 #
 # 1. "Large models have higher compute efficiency."
 # 2. "A model generalises better because it has more parameters."

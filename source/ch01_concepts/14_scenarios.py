@@ -3,8 +3,8 @@
 #
 # > **Difficulty** ★★☆☆ · **35 minutes** · **12 points** · in writing, marked by a person
 #
-# Choose a model for each of these. Say which family and about which size, how it gets trained or adapted, and **what you give up**. Support the choice with a number that
-# you computed from the sizes, with the assumptions that it needs: memory, operations, time or cost. One number per scenario is enough. Five to eight sentences each.
+# Choose a model for each, in five to eight sentences: which family and about which size, how it gets trained or adapted, how you will judge it, and **what you give up**. Support the choice with one number that
+# you computed from the sizes, and its assumptions: memory, operations, time or cost.
 #
 # 1. **A meter-reading app.** Photographs of water meters, cropped to the counter of five digits; 20,000 of them with the reading. It runs on a mid-range phone without a connection, at most 50 ms
 #    per image; assume 5 GFLOP/s that you really get, and 10 MB for the weights.

@@ -3,14 +3,14 @@
 #
 # > **Difficulty** ★★★☆ · **40 minutes** · **12 points** · in writing, marked by a person
 #
-# A fund asks you whether it should invest in *Lumen*, a fictional start-up. This is its plan:
+# A fund asks you whether to invest in *Lumen*, a fictional start-up. Its plan:
 #
 # > We will pretrain our own model of 70 billion parameters on 2 trillion tokens, in sequences of 8,192. With 256 H100 this takes **six weeks**; at 2.50 dollars per GPU-hour the compute is **under one million dollars**. Our data are
 # > web pages and messages of 40 million smart-home devices, so supply grows with 5G. Quantised to 4 bits, the model has **a quarter of the parameters**. We will serve **10,000 users at once**, each with a
 # > context of 32,768 tokens, on 16 GPUs with 80 GB each. Our moat: nobody else has an open-source model as a basis, as we do with Llama. As we only sell in Europe by API, no regulation applies before 2030.
 #
-# The shape is `LUMEN` in the cell below: Llama 3 70B's, with a smaller vocabulary. **Write a memo of about one page.** Check the budget with your calculator from 1.11 (`plan_numbers` is for that; it is not marked), at 40 % utilisation of 989 TFLOP/s. Say
-# which claims are wrong and by what factor, what you would ask for before investing, and your advice. Team, data rights, market and what keeps competitors away belong in it, too.
+# The shape is `LUMEN` below: Llama 3 70B's, with a smaller vocabulary. **Write a memo of about one page.** Check the budget with your calculator (in `plan_numbers`, not marked), at 40 % of 989 TFLOP/s. Say
+# which claims are wrong and by what factor, what you would ask for before investing, and your advice. Include team, data rights, market and competitors.
 #
 # ### BEGIN MARK SCHEME
 # **How it is marked.** Four criteria, 3 points each. *Claims correct*: training time, cost and memory checked, each off by the right factor; parameters do not shrink with bits. *Quantitative evidence*: numbers with units that follow from the calculator, assumptions stated.

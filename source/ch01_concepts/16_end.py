@@ -1,17 +1,11 @@
 # %% [markdown]
 # ## What you can do now
 #
-# - Train a tokenizer, and say why no text is outside of its vocabulary and why some languages cost more than others.
-# - Draw text from a model's logits with temperature, top-k and top-p, in an order that you can give reasons for.
-# - Make a language model of your own, from parts that you wrote, and say in bits per byte how good it is.
-# - State what a transformer of any shape costs in parameters, bytes, FLOPs and hours, and say which terms $6ND$ leaves out.
-# - Assemble an encoder-decoder from its parts, shift its targets, mask its padding, and tell a model that translates from one that copies.
-# - Write attention that handles masks, queries that may look at nothing, large scores and heads, and say what goes wrong without each precaution.
-# - Judge a language model against the entropy of its source, and recognise a leak by a loss that is too good.
-# - Compare recurrence, convolution and attention by operations, path length and receptive field.
-# - Repair a text classifier, an image classifier and a GAN, and read a training script for what is missing: scaling, splits, masks,
-#   logits, modes, an honest measurement.
-# - Place a task on the map, choose a model for it, and check a business plan with a calculator.
+# - Make a language model of your own from parts that you wrote, let it write, and say in bits per byte how good it is.
+# - Say what masks, scales and shifted targets do, and how a model without them gives itself away.
+# - Compare attention, recurrence and convolution.
+# - Find what is wrong in a training script that runs.
+# - Compute parameters, bytes, FLOPs and hours before anyone trains, and check a business plan.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_concepts", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## Interview questions
@@ -20,14 +14,14 @@
 #
 # 1. What makes a model "large", and why is the number of parameters not enough of an answer?
 # 2. Where does the six in $6ND$ come from, and when is it wrong?
-# 3. Why divide by $\sqrt{d_k}$ in attention, and what would dividing by $d_k$ do?
-# 4. What exactly does a mask do, and what is wrong with multiplying the weights by it after the softmax?
-# 5. Your language model has a validation loss of 0.1 nats per token on text whose entropy is about 2. What now?
+# 3. Why divide by $\sqrt{d_k}$ in attention? What would dividing by $d_k$ do?
+# 4. What does a mask do? What is wrong with multiplying the weights by it after the softmax?
+# 5. A language model has a validation loss of 0.1 nats per token on text whose entropy is about 2. What now?
 # 6. BERT, GPT, T5: which would you take for sentiment, for chat, for translation, and why?
 # 7. When is a recurrent network or a convolution the better choice than attention?
 # 8. Training accuracy stays at 17 %, the loss says `from_logits=False`, and the model ends in `Dense(10)`. You mend it and read 99 %. What do you check?
 # 9. The discriminator's loss of a GAN goes to zero. Is that good?
-# 10. A model of 8 billion parameters is to serve 200 users with 32,768 tokens of context each. What limits you, and what are the options?
+# 10. A model of 8 billion parameters is to serve 200 users with 32,768 tokens of context each. What limits you? What are the options?
 # 11. Two models have different tokenizers. One has a validation loss of 2.1 nats per token, the other 2.6. Which is better?
 # 12. A model repeats the same sentence again and again. Why, and what do you change?
 #
@@ -53,7 +47,7 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "corrected_claims", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Claims that this chapter corrected
 #
-# What is said, what is true, and where it was shown: the table stands in the solved notebook (see above), because it answers W1.1.
+# The table stands in the solved notebook, because it answers W1.1.
 #
 # ### BEGIN MARK SCHEME
 # | what is said | what is true | where |
@@ -81,18 +75,9 @@
 # %% [markdown]
 # ### Further reading
 #
-# - Sennrich et al., *Neural Machine Translation of Rare Words with Subword Units*, arXiv:1508.07909; Holtzman et al., *The Curious Case of Neural Text
-#   Degeneration*, arXiv:1904.09751: tokens, and sampling.
-# - Vaswani et al., *Attention Is All You Need*, arXiv:1706.03762.
-# - Kaplan et al., *Scaling Laws for Neural Language Models*, arXiv:2001.08361.
-# - Hoffmann et al., *Training Compute-Optimal Large Language Models*, arXiv:2203.15556.
-# - Rajbhandari et al., *ZeRO: Memory Optimizations Toward Training Trillion Parameter Models*, arXiv:1910.02054.
-# - Ainslie et al., *GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints*, arXiv:2305.13245.
-# - Zhang et al., *Understanding deep learning requires rethinking generalization*, arXiv:1611.03530; Belkin et al., *Reconciling modern
-#   machine-learning practice and the classical bias-variance trade-off*, arXiv:1812.11118: on parameters and overfitting.
-# - Bai et al., *An Empirical Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling*, arXiv:1803.01271.
-# - Devlin et al., *BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding*, arXiv:1810.04805, and Llama Team, *The Llama 3
-#   Herd of Models*, arXiv:2407.21783: what training took.
-# - Goodfellow et al., *Generative Adversarial Networks*, arXiv:1406.2661; Radford et al., *Unsupervised Representation Learning with Deep Convolutional
-#   Generative Adversarial Networks*, arXiv:1511.06434.
-# - Dao et al., *FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness*, arXiv:2205.14135.
+# Beside the papers named in the sections:
+#
+# - Overfitting: Zhang et al., *Understanding deep learning requires rethinking generalization*, arXiv:1611.03530; Belkin et al., *Reconciling modern
+#   machine-learning practice and the classical bias-variance trade-off*, arXiv:1812.11118.
+# - What training took: Devlin et al. (BERT), arXiv:1810.04805; *The Llama 3 Herd of Models*, arXiv:2407.21783.
+# - Long texts: Dao et al., *FlashAttention*, arXiv:2205.14135.

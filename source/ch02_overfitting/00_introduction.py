@@ -17,26 +17,24 @@
 # %% [markdown]
 # # Chapter 2 · Overfitting, and what to do about it
 #
-# A model that has learnt its examples by heart knows nothing. You will write the
-# tools against this yourself, and find out what each of them does, and when it does nothing at all.
+# A model can fit all of its examples and still fail on new ones. You will write the tools against this, and find out what each of them does, and when it does nothing.
 #
-# | exercise | you will | framework | difficulty | time |
-# |---|---|---|---|---|
-# | [2.1](#2.1-Elastic-net) | fit a sparse linear model by proximal steps | PyTorch | ★★☆☆ | 40 min |
-# | [2.2](#2.2-Weight-decay,-and-Adam) | write the optimizer, and say what decays | PyTorch | ★★☆☆ | 40 min |
-# | [2.3](#2.3-Dropout) | write dropout twice, tested by its statistics | PyTorch and Keras 3 on TensorFlow | ★☆☆☆ | 25 min |
-# | [2.4](#2.4-Early-stopping) | stop in time, with the right weights | Python and PyTorch | ★☆☆☆ | 35 min |
-# | [2.5](#2.5-Cross-validation-that-does-not-leak) | estimate errors without leaks | Python, NumPy and estimators of scikit-learn | ★★☆☆ | 45 min |
-# | [2.6](#2.6-Augmentation-and-mixup) | change inputs without changing labels; mix both | PyTorch | ★★☆☆ | 50 min |
-# | [2.7](#2.7-Double-descent) | fit more weights than data | NumPy | ★★☆☆ | 30 min |
-# | [2.8](#2.8-A-trunk-for-several-tasks) | share a trunk between tasks, for better or worse | PyTorch | ★★☆☆ | 40 min, and 10 for an optional part |
-# | [2.9](#2.9-Ensembles:-what-averaging-removes) | average, and measure what that removes | NumPy and estimators of scikit-learn | ★★☆☆ | 35 min |
-# | [2.10](#2.10-How-often-may-it-read-the-same-page?) | read, and predict figures: text that is repeated | not graded | | 10 min |
-# | [W2.1](#W2.1-Claims-about-overfitting) | correct claims about overfitting, with numbers | in writing | ★★☆☆ | 40 min |
-# | [W2.2](#W2.2-Four-runs) | read four training runs and order the measures | in writing | ★★☆☆ | 30 min |
+# | exercise | you will | minutes |
+# |---|---|---|
+# | [2.1](#2.1-Elastic-net) | fit a sparse linear model by proximal steps | 40 |
+# | [2.2](#2.2-Weight-decay,-and-Adam) | write the optimizer, and say what decays | 40 |
+# | [2.3](#2.3-Dropout) | write dropout twice, tested by its statistics | 25 |
+# | [2.4](#2.4-Early-stopping) | stop in time, with the correct weights | 35 |
+# | [2.5](#2.5-Cross-validation-that-does-not-leak) | estimate errors without leaks | 45 |
+# | [2.6](#2.6-Augmentation-and-mixup) | change inputs without changing labels; mix both | 50 |
+# | [2.7](#2.7-Double-descent) | fit more weights than data | 30 |
+# | [2.8](#2.8-A-trunk-for-several-tasks) | share a trunk between tasks | 40 + 10 |
+# | [2.9](#2.9-Ensembles:-what-averaging-removes) | average, and measure what that removes | 35 |
+# | [2.10](#2.10-How-often-may-it-read-the-same-page?) | read, and predict figures (no points) | 10 |
+# | [W2.1](#W2.1-Claims-about-overfitting) | correct claims, with numbers | 40 |
+# | [W2.2](#W2.2-Four-runs) | diagnose four training runs | 30 |
 #
-# The times include reading. Data comes with scikit-learn or is generated; nothing is downloaded. Chapter 1 explains **how an exercise works**: replace
-# `raise NotImplementedError`, run the cell, then the test cell below it. Hidden checks test what else the docstring says, when you hand in.
+# The times include reading. Chapter 1 explains **how an exercise works**. Nothing is downloaded.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -56,18 +54,18 @@ torch.set_num_threads(1)  # the models here are small; more threads would cost m
 # %% [markdown]
 # ## 2.0 What overfitting is
 #
-# A model is trained on a sample and used on the rest of the world. Its error on the sample is the **training error**; its expected error on new data from the
-# same source is the **generalisation error**; the difference is the **gap**. A model is **overfitted** if another one has
+# A model's error on the sample that it was trained on is the **training error**; its expected error on new data from the
+# same source is the **generalisation error**; the difference is the **gap**. A model is **overfitted** if a different one has
 # a larger training error and a smaller generalisation error (Mitchell, *Machine Learning*, 1997, section 3.7). A gap alone is no fault.
 #
-# For squared errors there is a classical account. Draw many training sets, fit the same kind of model to each, and look at a new point $x$ with $y = f(x) + \varepsilon$. The noise
-# $\varepsilon$ has mean zero and variance $\sigma^2$, and is independent of the training set. The mean squared error of the predictions $\hat f(x)$ has three parts (Hastie, Tibshirani and
-# Friedman, *The Elements of Statistical Learning*, section 7.3):
+# For squared errors, draw many training sets, fit the same kind of model to each, and look at a new point $x$ with $y = f(x) + \varepsilon$. The noise
+# $\varepsilon$ has mean zero and variance $\sigma^2$, and is independent of the training set. The mean squared error of the predictions $\hat f(x)$ is (Hastie, Tibshirani and
+# Friedman, *The Elements of Statistical Learning*, section 7.3)
 #
 # $$\mathbb{E}\big[(y - \hat f(x))^2\big] = \underbrace{\sigma^2}_{\text{noise}} + \underbrace{\big(\mathbb{E}[\hat f(x)] - f(x)\big)^2}_{\text{bias}^2} + \underbrace{\mathrm{Var}[\hat f(x)]}_{\text{variance}}$$
 #
 # A stiff model makes the same mistake on every training set: bias. A flexible one makes a different mistake on each: variance. The figure (after Bishop, *Pattern Recognition and Machine Learning*, figures 3.5 and 3.6)
-# fits polynomials to 2,000 training sets of 20 points, with the same $x$ and new noise. Before you look: for which degree will the error on new data be smallest?
+# fits polynomials to 2,000 training sets of 20 points, with the same $x$ and new noise. **Predict:** for which degree will the error on new data be smallest?
 
 # %% tags=["demo"]
 def draw_bias_and_variance(noise=0.3, n_points=20, n_sets=2000):
@@ -111,15 +109,15 @@ def draw_bias_and_variance(noise=0.3, n_points=20, n_sets=2000):
 draw_bias_and_variance()
 
 # %% [markdown]
-# On the right are averages over $0.05 \le x \le 0.95$. The triangles, measured on new data, lie on the sum. It is smallest at degree 3; beyond, hardly any bias is left to remove, and the variance grows.
+# On the right are averages over $0.05 \le x \le 0.95$. The triangles, measured on new data, lie on the sum. It is smallest at degree 3; beyond, the variance grows.
 #
-# Two warnings. The U-shape is no law: in exercise 2.7 the test error falls *again* once a model has more weights than it needs
-# to fit its data exactly. And every tool below restrains the model in some direction: it helps if the truth is simple in that direction, too.
+# The U-shape is no law: in exercise 2.7 the test error falls *again* once a model has more weights than it needs
+# to fit its data. And every tool below restrains the model in some direction: it helps if the truth is simple in that direction, too.
 #
 # **Change, predict, run.** Which degree is best with four times the data, `draw_bias_and_variance(n_points=80)`? What happens to the variance?
 #
 # <details><summary>What you should see</summary>
 #
-# Degree 5: it can bend more, and there is enough data to pay for that. For degrees up to 5, a quarter of the variance is left, since the variance is about $\sigma^2 (\text{degree} + 1) / n$ here.
+# Degree 5: it can bend more, and the data pays for that. For degrees up to 5, a quarter of the variance is left, since the variance is about $\sigma^2 (\text{degree} + 1) / n$ here.
 # At degree 15 less than a twentieth is left: 80 points hold such a polynomial, 20 hardly did.
 # </details>

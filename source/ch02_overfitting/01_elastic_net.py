@@ -1,22 +1,19 @@
 # %% [markdown]
 # ## 2.1 Elastic net
 #
-# **Regularisation** makes the fit pay for large weights. Which penalties switch weights **off**, and which algorithms notice?
+# **Regularisation** makes the fit pay for large weights. Which penalties switch weights **off**, and which algorithms do it?
 #
 # ### Squares and absolute values
 #
-# For a linear model with weights $w \in \mathbb R^p$ and an intercept $b$, the **elastic net** (Zou and Hastie, *Regularization and variable selection via the elastic net*, Journal of the Royal Statistical
-# Society B 67(2), 2005) mixes two penalties. As scikit-learn scales the terms,
+# For a linear model with weights $w \in \mathbb R^p$ and an intercept $b$, the **elastic net** (Zou and Hastie, JRSS B 67(2), 2005) mixes two penalties. As scikit-learn scales the terms,
 #
 # $$F(w, b) = \frac{1}{2n} \sum_{i=1}^n (y_i - x_i^\top w - b)^2
-#   + \alpha \Big( \rho\, \|w\|_1 + \frac{1 - \rho}{2}\, \|w\|_2^2 \Big),
-#   \qquad \|w\|_1 = \sum_j |w_j|,\quad \|w\|_2^2 = \sum_j w_j^2 .$$
+#   + \alpha \Big( \rho\, \|w\|_1 + \frac{1 - \rho}{2}\, \|w\|_2^2 \Big).$$
 #
-# $\alpha$ is the strength of the penalty and $\rho$ (`l1_ratio`) the share of the absolute values: $\rho = 0$ is **ridge** regression, $\rho = 1$ the **lasso** (Tibshirani, *Regression shrinkage and
-# selection via the lasso*, JRSS B 58(1), 1996). The intercept is **not penalised**: 100 added to every $y_i$ should add 100 to every prediction, and do nothing else.
+# $\alpha$ is the penalty's strength and $\rho$ (`l1_ratio`) the share of absolute values: $\rho = 0$ is **ridge** regression, $\rho = 1$ the **lasso** (Tibshirani, JRSS B 58(1), 1996). The intercept is **not penalised**: 100 added to every $y_i$ should add 100 to every prediction, and do nothing else.
 #
-# That is: minimise the loss while the penalty stays within some budget. The figure (after the book of 2.0, Hastie et al., figure 3.11) shows in blue what the budget allows, in orange
-# lines of equal loss, and a dot where they touch. In which panels will a weight be exactly zero?
+# This minimises the loss while the penalty stays within some budget. The figure (after *The Elements of Statistical Learning*, figure 3.11) shows in blue what the budget allows, in orange
+# lines of equal loss, and a dot where they touch. **Predict:** in which panels will a weight be exactly zero?
 
 # %% tags=["demo"]
 def draw_budgets(best=(0.3, 1.5), shares=(0.0, 0.5, 1.0)):
@@ -56,7 +53,7 @@ def draw_budgets(best=(0.3, 1.5), shares=(0.0, 0.5, 1.0)):
 draw_budgets()
 
 # %% [markdown]
-# The disc is touched on its smooth edge, where both weights are at work. Absolute values make **corners** on the axes, and a corner is easily touched first.
+# Only with $\rho = 1$, here. Absolute values make **corners** on the axes, and a sharp corner is easily touched first.
 #
 # ### Why a gradient does not find zeros
 #
@@ -64,12 +61,12 @@ draw_budgets()
 #
 # $$\tfrac12 (w - a)^2 + \lambda |w| \qquad\text{with } 0 < |a| < \lambda .$$
 #
-# The minimum is exactly at $w = 0$: $|w|$ pulls harder than the data. But it pulls with $\pm\lambda$ however small $w$ is. So a step down the
-# **subgradient** $w - a + \lambda\,\mathrm{sign}(w)$ does not get shorter near zero: it jumps across, and back.
+# The minimum is exactly at $w = 0$. But $|w|$ pulls with $\pm\lambda$ however small $w$ is. So a step down the
+# **subgradient** $w - a + \lambda\,\mathrm{sign}(w)$ jumps across zero, and back.
 #
-# The way out is to **solve** for $w$ instead. The minimum is the **soft threshold**:
+# The minimum itself is the **soft threshold**:
 #
-# $$\arg\min_w\; \tfrac12 (w - a)^2 + \lambda |w| \;=\; S(a, \lambda) \;=\; \begin{cases} a - \lambda & a > \lambda \\ 0 & |a| \le \lambda \\ a + \lambda & a < -\lambda \end{cases}$$
+# $$\arg\min_w\; \tfrac12 (w - a)^2 + \lambda |w| = S(a, \lambda) = \begin{cases} a - \lambda & a > \lambda \\ 0 & |a| \le \lambda \\ a + \lambda & a < -\lambda \end{cases}$$
 
 # %% tags=["demo"]
 def draw_soft_threshold(a=0.4, lam=0.7, step=0.3, start=1.2):
@@ -104,30 +101,30 @@ draw_soft_threshold()
 # %% [markdown]
 # ### Proximal gradient
 #
-# With many weights there is no closed form. The best intercept is $b = \bar y - \bar x^\top w$, with the means
-# $\bar y$ of the targets and $\bar x$ of the columns of $X$. With it, $F$ has a smooth part $f$ and a rest:
+# The best intercept is $b = \bar y - \bar x^\top w$, with the means
+# $\bar y$ of the targets and $\bar x$ of the columns of $X$. With it, $F$ is
 #
 # $$F(w) = \underbrace{\frac{1}{2n} \big\|(y - \bar y) - (X - \mathbf 1 \bar x^\top)\, w\big\|_2^2 + \frac{\alpha (1 - \rho)}{2} \|w\|_2^2}_{f(w),\ \text{smooth}}
-#   \;+\; \alpha \rho\, \|w\|_1 .$$
+#   + \alpha \rho\, \|w\|_1 .$$
 #
-# The gradient of $f$ is Lipschitz: $\|\nabla f(v) - \nabla f(w)\| \le L\, \|v - w\|$. So $F$ lies below a parabola of curvature $L$ plus the penalty:
+# The gradient of $f$ is Lipschitz: $\|\nabla f(v) - \nabla f(w)\| \le L\, \|v - w\|$. So $F$ lies below a parabola plus the penalty:
 #
-# $$F(v) \;\le\; f(w) + \nabla f(w)^\top (v - w) + \frac L2 \|v - w\|_2^2 + \alpha \rho\, \|v\|_1 .$$
+# $$F(v) \le f(w) + \nabla f(w)^\top (v - w) + \frac L2 \|v - w\|_2^2 + \alpha \rho\, \|v\|_1 .$$
 #
-# There, nothing couples the weights, and the minimum is a soft threshold for each:
+# On the right-hand side, nothing couples the weights, and the minimum is a soft threshold for each:
 #
-# $$w_{k+1} \;=\; S\Big( w_k - \tfrac1L \nabla f(w_k),\ \tfrac{\alpha \rho}{L} \Big).$$
+# $$w_{k+1} = S\Big( w_k - \tfrac1L \nabla f(w_k),\ \tfrac{\alpha \rho}{L} \Big).$$
 #
-# Walk down the gradient of the smooth part, **then** threshold; $1/L$ stands in both places. This is **ISTA**
+# This is **ISTA**
 # (iterative shrinkage-thresholding; Daubechies, Defrise and De Mol, arXiv:math/0307152). No step increases $F$, and after $k$ steps at most $L \|w_0 - w^*\|^2 / 2k$ is missing (Beck and
-# Teboulle, SIAM Journal on Imaging Sciences 2(1), 2009, theorem 3.1).
+# Teboulle, 2009, theorem 3.1).
 #
-# **How do you know that you have arrived?** At a minimum, zero is a subgradient of $F$ (the Karush-Kuhn-Tucker conditions):
+# At a minimum, zero is a subgradient of $F$ (the Karush-Kuhn-Tucker, KKT, conditions):
 #
 # $$-\frac{\partial f}{\partial w_j} = \alpha \rho\, \mathrm{sign}(w_j) \ \text{ where } w_j \neq 0, \qquad
 #   \Big|\frac{\partial f}{\partial w_j}\Big| \le \alpha \rho \ \text{ where } w_j = 0.$$
 #
-# So all weights are zero as soon as $\alpha \ge \alpha_{\max} = \max_j |(x_j - \bar x_j)^\top (y - \bar y)| / (n \rho)$, with $x_j$ the $j$-th column of $X$.
+# So all weights are zero as soon as $\alpha\rho \ge \max_j |\partial f/\partial w_j|$ at $w = 0$.
 
 # %% [markdown]
 # ### Exercise 2.1 · Elastic net by proximal gradient
@@ -136,8 +133,8 @@ draw_soft_threshold()
 #
 # **Write** four functions: the soft threshold, the objective $F(w, b)$, the constant $L$, and ISTA.
 #
-# torch has a soft threshold, `F.softshrink`; under this name or any other, it fails in the hidden checks. Everything else in torch may be used. All
-# tensors of one call have the same type, 32 or 64 bits, and results have it, too.
+# torch's own soft threshold, `F.softshrink`, fails in the hidden checks under any name. All
+# tensors of one call, and its results, have the same type, 32 or 64 bits.
 #
 # <details><summary>Hint 1: three cases without an if</summary>
 #
@@ -146,12 +143,12 @@ draw_soft_threshold()
 #
 # <details><summary>Hint 2: the intercept</summary>
 #
-# Work with centred copies of `X` and `y`, and compute the intercept once, at the end. `X -= X.mean(0)` would change the caller's data.
+# Centre copies of `X` and `y` (`X -= X.mean(0)` would change the caller's data), and compute the intercept at the end.
 # </details>
 #
 # <details><summary>Hint 3: the constant</summary>
 #
-# $\nabla f(v) - \nabla f(w) = H (v - w)$ with the same matrix $H$ everywhere; the smallest $L$ is its largest eigenvalue. The eigenvalues of $A^\top A$ are the squares of the singular values
+# The smallest $L$ is the largest eigenvalue of the Hessian of $f$. The eigenvalues of $A^\top A$ are the squares of the singular values
 # of $A$, and `torch.linalg.matrix_norm(A, 2)` is the largest singular value.
 # </details>
 
@@ -542,8 +539,8 @@ check.score()
 # %% [markdown]
 # ### The path of a diabetes model
 #
-# The data (Efron et al., *Least angle regression*, arXiv:math/0406456) has ten measurements of 442 patients, among them six blood values `s1` to
-# `s6`, and a score of how the disease went on a year later. From left to right, the penalty gets weaker.
+# The data (Efron et al., arXiv:math/0406456): ten measurements of 442 patients (`s1` to
+# `s6` are blood values) and a score of how the disease went on.
 
 # %% tags=["demo", "raises-exception"]
 def scaled_diabetes():
@@ -583,13 +580,12 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 2.1.")
 
 # %% [markdown]
-# In the lasso, measurements enter one by one: body mass index and `s5` first, then blood pressure. The blood
-# values `s1` and `s2` say much the same, and the lasso uses `s1` alone. Squares pull the weights of such columns towards each other (the **grouping
-# effect** of Zou and Hastie).
+# From left to right, the penalty gets weaker. The blood
+# values `s1` and `s2` say much the same, and the lasso uses `s1` alone. With squares in the penalty, both are used.
 #
 # ### Who finds the zeros?
 #
-# Your lasso objective, from the same random weights, in three ways: autograd and `torch.optim.SGD`, the same with Adam, and
+# Three methods start from the same random weights: SGD and Adam on your lasso objective, and
 # your soft threshold after each gradient step.
 
 # %% tags=["demo", "raises-exception"]
@@ -643,7 +639,7 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 2.1.")
 
 # %% [markdown]
-# Neither optimizer has a single zero; the soft threshold has those that belong there. Each black dot on the right has to lie on the blue curve, the subgradients of $\alpha\rho|w|$.
+# Neither optimizer has a zero; the soft threshold has all five. Each black dot on the right has to lie on the blue curve, the subgradients of $\alpha\rho|w|$.
 #
 # So "L1 regularisation makes weights zero" is true of the *minimum*. After SGD or Adam, somebody has to cut small weights off.
 #
@@ -651,5 +647,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# Fewer: two. A weaker penalty switches less off. Adam has none again, as has SGD. With `share=0.5` there are eight.
+# Fewer: two. A weaker penalty switches less off. Adam and SGD have none again.
 # </details>

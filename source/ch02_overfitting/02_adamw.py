@@ -1,33 +1,33 @@
 # %% [markdown]
 # ## 2.2 Weight decay, and Adam
 #
-# To keep weights small, one can add a penalty to the **loss**, whose gradient pulls every weight towards zero:
+# To keep weights small, one can add a penalty $\tfrac{\lambda}{2}\lVert\theta\rVert^2$ to the **loss**, so that the gradient becomes
 #
-# $$\mathcal L(\theta) + \tfrac{\lambda}{2} \lVert\theta\rVert^2 \quad\Rightarrow\quad g = \nabla \mathcal L(\theta) + \lambda\theta ,$$
+# $$g = \nabla \mathcal L(\theta) + \lambda\theta ,$$
 #
 # or shrink the **weights** by a fixed share per step and leave the gradient alone:
 #
 # $$\theta \leftarrow (1 - \eta\lambda)\,\theta - \eta \cdot (\text{step of the optimizer}).$$
 #
-# For plain gradient descent, the two are the same formula. Hence a claim that many lists of interview questions repeat: *weight decay is L2 regularisation*. For Adam it is wrong, and the difference has a
-# name, **AdamW** (Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, arXiv:1711.05101).
+# For plain gradient descent, the two are the same. Hence a claim of many lists of interview questions: *weight decay is L2 regularisation*. For Adam it is wrong; Adam with decay of the weights is
+# **AdamW** (Loshchilov and Hutter, arXiv:1711.05101).
 #
 # ### What Adam does to a penalty
 #
-# Adam (Kingma and Ba, *Adam: A Method for Stochastic Optimization*, arXiv:1412.6980, algorithm 1) keeps two
+# Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1) keeps two
 # running means for each weight, of the gradient and of its square, both starting at zero:
 #
 # $$m_t = \beta_1 m_{t-1} + (1 - \beta_1)\, g_t, \qquad v_t = \beta_2 v_{t-1} + (1 - \beta_2)\, g_t^2 .$$
 #
-# Because of the zeros, both are too small at first: by a factor of $1 - \beta^t$. So they are divided by it, and the weight moves by their quotient:
+# Both are too small at first, by a factor of $1 - \beta^t$. So they are divided by it:
 #
 # $$\hat m_t = \frac{m_t}{1 - \beta_1^t}, \qquad \hat v_t = \frac{v_t}{1 - \beta_2^t}, \qquad
 # \theta_t = \theta_{t-1} - \eta\, \frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon} .$$
 #
-# The division makes the size of the gradient disappear: a weight whose gradients are a
-# hundred times larger takes steps of the same length. Now put $\lambda\theta$ into $g_t$. It is divided, too. Does a weight with large gradients then decay faster, or more slowly?
+# The size of the gradient disappears: gradients a
+# hundred times larger make steps of the same length. Now put $\lambda\theta$ into $g_t$. It is divided, too. **Predict:** does a weight with large gradients then decay faster, or more slowly?
 #
-# In the figure, gradients are pure noise, so that decay is all that happens on average, with the same $\eta$ and $\lambda$ for both methods. All weights start at 1.
+# In the figure, gradients are pure noise, so that on average only the decay acts. Both methods have the same $\eta$ and $\lambda$.
 
 # %% tags=["demo"]
 def draw_decay(rate=0.01, decay=0.1, n_steps=1500):
@@ -64,30 +64,27 @@ draw_decay()
 
 # %% [markdown]
 # With decoupled decay each weight loses the same share per step. With L2 in the loss, where noise of standard deviation $s$ dominates, it loses about $\eta\lambda / s$:
-# **the larger a weight's gradients, the less it is regularised**. Nobody asked for that.
+# **the larger a weight's gradients, the less it is regularised**.
 #
 # So AdamW computes $m_t$ and $v_t$ from the gradient of the loss alone, and decays beside them:
 #
 # $$\theta_t = \theta_{t-1} - \eta\,\Big(\frac{\hat m_t}{\sqrt{\hat v_t} + \epsilon} + \lambda\,\theta_{t-1}\Big).$$
 #
-# Both terms act on the **old** weight. Shrinking first and stepping afterwards is the same; shrinking the result of the step is not. (In algorithm 2 of the paper,
-# the decay is not multiplied by the learning rate. In PyTorch and here, it is.)
+# Both terms act on the **old** weight. Shrinking first and stepping afterwards is the same; shrinking the result of the step is not. (In PyTorch and here, the decay is multiplied by the learning rate; in algorithm 2 of the paper, it is not.)
 #
 # ### Not every parameter should decay
 #
-# A **bias** needs little data and contributes little to overfitting (Goodfellow,
-# Bengio and Courville, *Deep Learning*, section 7.1). The gain of a **normalisation layer** starts at 1; at 0 it would switch the layer off. It is common practice to leave both
+# A **bias** contributes little to overfitting (Goodfellow,
+# Bengio and Courville, *Deep Learning*, section 7.1). The gain of a **normalisation layer** starts at 1; at 0 it would switch the layer off. It is common to leave both
 # alone (He et al., arXiv:1812.01187, section 3.1).
 #
-# PyTorch's optimizers take **parameter groups** for this, each with its own settings; the rest comes from the defaults:
+# PyTorch's optimizers take **parameter groups** for this:
 #
 # ```python
 # torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": biases, "weight_decay": 0.0}], lr=1e-3)
 # ```
 #
-# How does code know which is which? By shape ("one axis: no decay") and by name ("norm" in it: no decay) are
-# popular, and both go wrong: a `LayerNorm` over two axes has a gain with two axes, and people call a norm `ln_1`, or a linear layer `normaliser`. What a parameter *is* depends on
-# the module that owns it. So ask the module.
+# Two popular rules go wrong. By shape ("one axis: no decay"): a `LayerNorm` over two axes has a gain with two axes. By name ("norm" in it: no decay): people call a norm `ln_1`, or a linear layer `normaliser`. So ask the module that owns the parameter.
 
 # %% [markdown]
 # ### Exercise 2.2 · AdamW with parameter groups
@@ -98,22 +95,20 @@ draw_decay()
 # constructor. Its base class offers
 #
 # - `self.param_groups`: a list of dicts with the keys `"params"`, `"lr"`, `"betas"`, `"eps"` and `"weight_decay"`;
-# - `self.state`: a dict of dicts. `self.state[p]` is yours to fill for the parameter `p`, and empty at first. `state_dict()` saves it.
+# - `self.state`: a dict of dicts. `self.state[p]`, empty at first, is yours to fill for the parameter `p`. `state_dict()` saves it.
 #
-# **Write** `DecoupledAdam.step` and `decay_groups`. `Adam` and `AdamW` of `torch.optim`, and the functions that they are made of, fail in the hidden checks.
+# **Write** `DecoupledAdam.step` and `decay_groups`. `Adam` and `AdamW` of `torch.optim`, and the functions behind them, fail in the hidden checks.
 #
 # <details><summary>Hint 1: where does the state come from?</summary>
 #
-# `state = self.state[p]` is an ordinary dict. If it is empty, this is the parameter's first step: put in two
-# tensors of zeros with the shape and type of `p`, and a count. The count belongs to the parameter: its bias correction has
-# to know how often *it* was moved.
+# If `self.state[p]` is empty, this is the parameter's first step: put in two
+# tensors of zeros like `p`, and a count of the steps of *this* parameter.
 # </details>
 #
 # <details><summary>Hint 2: close to torch's AdamW, but not close enough?</summary>
 #
 # Compute $1 - \beta^t$ with Python's numbers. In a `float32` tensor, $0.999^t$ has seven digits, of which the
-# subtraction leaves four. And `torch.zeros(p.shape)` is `float32` although `p` may be `float64`;
-# `torch.zeros_like(p)` is not.
+# subtraction leaves four. And `torch.zeros(p.shape)` has the default type, `torch.zeros_like(p)` that of `p`.
 # </details>
 #
 # <details><summary>Hint 3: which module owns a parameter?</summary>
@@ -640,9 +635,8 @@ check.score()
 # %% [markdown]
 # ### What decoupling buys
 #
-# Does it matter whether a loss is the mean over the batch or the sum? Your optimizer and Adam with L2 train the same small network on 150 digits, three times each: with
-# the loss as it is, with a hundredth of it, and with a hundred times as much. Both have $\lambda = 1$, and
-# both leave biases and norms alone, thanks to your `decay_groups`.
+# Does it matter whether a loss is a mean or a sum? Your optimizer and Adam with L2 train the same small network on 150 digits with
+# the loss as it is, with a hundredth of it, and with a hundred times as much. Both use $\lambda = 1$ and your `decay_groups`.
 
 # %% tags=["demo", "raises-exception"]
 def draw_scales(factors=(0.01, 1, 100), n_steps=300):
@@ -685,7 +679,7 @@ except NotImplementedError:
 
 # %% [markdown]
 # On the left, three curves lie on top of each other: AdamW is **scale-free**, as long as $\epsilon$ is small (Zhuang et al., arXiv:2202.00089). On the right, the same $\lambda$
-# wipes out the network, holds it back, or suits it, depending on a factor that should not matter.
+# wipes out the network, holds it back, or suits it.
 #
 # What remains coupled: the decay is $\eta\lambda$ per step, so a schedule that ends at zero ends the decay, too.
 #
@@ -693,5 +687,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# Hardly anything. Per step the decay is $\eta\lambda$, so half the rate and twice the steps leave the same: $(1 - \eta\lambda)^t \approx e^{-\eta\lambda t}$. With L2, too, only the product of rate and steps matters here.
+# Hardly anything: only the product of rate and steps counts, as $(1 - \eta\lambda)^t \approx e^{-\eta\lambda t}$. With L2 it is the same.
 # </details>

@@ -2,23 +2,23 @@
 # ## 2.3 Dropout
 #
 # While training, set each unit of a layer to zero with
-# probability $p$, at random and anew for every sample and step. When the network is used, leave everything as
-# it is (Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, JMLR 15, 2014).
+# probability $p$, anew for every sample and step. When the network is used, leave everything as
+# it is (Srivastava et al., JMLR 15, 2014).
 #
-# Does this make a model "depend less on particular training samples"? No sample is left out. What is removed are **units**, and what this prevents is, says the
-# paper's abstract, that they **co-adapt** too much: that one learns to correct the mistakes of
-# another, in a way that fits the training data only.
+# Does this make a model "depend less on particular training samples"? No sample is left out. What is removed are **units**. The
+# paper's abstract says that this keeps them from **co-adapting** too much: from correcting each other's mistakes
+# in a way that fits the training data only.
 #
 # ### Keeping the scale
 #
-# If half of the units vanish, the next layer receives half of the sum that it gets when none do. **Inverted dropout**, as in PyTorch and Keras, scales up what is kept, at once:
+# If half of the units vanish, the next layer receives on average half of its usual sum. **Inverted dropout**, as in PyTorch and Keras, scales up what is kept, at once:
 #
 # $$y_i = \frac{m_i\, x_i}{1 - p}, \qquad m_i = \begin{cases} 0 & \text{with probability } p \\ 1 & \text{with probability } 1 - p \end{cases}
 # \qquad\Rightarrow\qquad \mathbb E[y_i] = x_i, \qquad \mathrm{Var}[y_i] = \frac{p}{1 - p}\, x_i^2 .$$
 #
 # Mind the letter: in the paper, $p$ is the probability that a unit is *kept*; in PyTorch, Keras and here, that it is *dropped*.
 #
-# Here is what a layer sees whose input is a picture (the grey scale ends at black).
+# Here is what a layer sees whose input is a picture.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_keras", "locked": true, "schema_version": 3, "solution": false, "task": false}
 with lesson.quiet():
@@ -55,35 +55,32 @@ draw_dropped_pictures()
 # ### Two frameworks, two ways to know the mode
 #
 # **PyTorch** keeps the mode in the module: `model.train()` and
-# `model.eval()` set `self.training` in every part of the model. Gradients have no say in it:
-# `torch.no_grad()` does not switch dropout off. **Keras** passes the mode with each call,
+# `model.eval()` set `self.training` in every part of the model. `torch.no_grad()` does not switch dropout off. **Keras** passes the mode with each call,
 # `layer(x, training=True)`; a model hands it on to its layers, and `fit` sets it.
 #
-# They differ in their random numbers, too. PyTorch's generator has a state, so each call gives
+# PyTorch's random generator has a state, so each call gives
 # new numbers. Keras' random functions are **stateless**: `keras.random.uniform(shape, seed=7)` gives the same
 # numbers every time. New ones come from a `keras.random.SeedGenerator` passed as the `seed`. And since `fit` compiles `call`, whatever Python or NumPy computes in it is
-# computed **once**, while the function is traced: a mask drawn with NumPy would stay the same for the rest of the training.
+# computed **once**: a mask drawn with NumPy would stay the same to the end of training.
 
 # %% [markdown]
 # ### Exercise 2.3 · Dropout in both frameworks
 #
 # > **Difficulty** ★☆☆☆ · **25 minutes** · **10 points** · PyTorch and Keras 3 on TensorFlow
 #
-# **Given** the constructors of two layers.
-#
 # **Write** `TorchDropout.forward` and `KerasDropout.call`: inverted dropout, element by element. Dropout functions of torch, Keras and TensorFlow (`F.dropout`,
 # `keras.random.dropout`, `tf.nn.dropout` and the layers made of them) fail in the hidden checks.
 #
 # <details><summary>Hint 1: from uniform numbers to a mask</summary>
 #
-# A number that is uniform between 0 and 1 is below $p$ with probability $p$. Draw one for each element. Draw them in 32 bits:
-# in `bfloat16` there are only 256 of them between 0 and 1, far too few for a small $p$.
+# A number that is uniform between 0 and 1 is below $p$ with probability $p$. Draw one for each element, in 32 bits:
+# `bfloat16` draws only 256 different ones, too few for a small $p$.
 # </details>
 #
 # <details><summary>Hint 2: p = 1</summary>
 #
-# Everything is dropped, and $1/(1-p)$ does not exist. It is not enough to replace infinities in the result:
-# in the gradient, $0 \cdot \infty$ is NaN. Choose the factor so that nothing is divided by zero.
+# $1/(1-p)$ does not exist, and it is not enough to replace infinities in the result:
+# in the gradient, $0 \cdot \infty$ is NaN. Choose a factor without dividing by zero.
 # </details>
 #
 # <details><summary>Hint 3: shapes and types in Keras</summary>
@@ -507,9 +504,9 @@ check.score()
 # subnetworks', rescaled to sum to one (Hinton et al., arXiv:1207.0580). In deeper places, this is an approximation.
 #
 # **Left:** your layer in a network with ten hidden units, and what its 1024 subnetworks
-# say about one digit. **Middle:** averages of the probabilities of $k$ subnetworks of a
-# wider network. **Right:** two networks, trained with
-# and without dropout, from which more and more units are removed at random (with the others scaled up). Which one suffers more?
+# say about one digit. **Middle:** the probabilities of $k$ subnetworks of a
+# wider network, averaged. **Right:** two networks, trained with
+# and without dropout, from which more and more units are removed (with the others scaled up). **Predict:** which one suffers more?
 
 # %% tags=["demo", "raises-exception"]
 def draw_subnetworks(p=0.5):
@@ -551,7 +548,7 @@ def draw_subnetworks(p=0.5):
     draws = torch.stack([wide(new_images).softmax(-1) for _ in range(256)])
     sizes = [1, 2, 4, 8, 16, 32, 64]
     averaged = [[F.nll_loss(group.mean(0).log(), new_digits).item() for group in draws.split(k)] for k in sizes]
-    axes[1].plot(sizes, [np.mean(losses) for losses in averaged], "o-", ms=4, color="C1", label="average of $k$ subnetworks")
+    axes[1].plot(sizes, [np.mean(losses) for losses in averaged], "o-", ms=4, color="C1", label="average of $k$ subnetworks' probabilities")
     axes[1].axhline(F.cross_entropy(wide.eval()(new_images), new_digits).item(), color="black", ls=":", lw=1.8, label="evaluation mode")
     axes[1].set(title="Averages of some", xscale="log", xlabel="$k$", ylabel="loss on unseen digits (nats)")
     axes[1].set_xticks(sizes, labels=[str(k) for k in sizes])
@@ -578,14 +575,14 @@ except NotImplementedError:
     print("This figure needs your TorchDropout of exercise 2.3.")
 
 # %% [markdown]
-# On the left, evaluation mode is the geometric mean, whatever the weights are. In the middle the loss falls as more subnetworks are averaged, as it must on average: $-\log$ is convex.
-# That a handful of them beats evaluation mode is no law. On the right, both
-# networks are about equally good as long as they are whole; the one that never had to do without a unit falls
-# apart sooner: co-adaptation.
+# On the left, evaluation mode is the geometric mean, whatever the weights are. In the middle, the loss falls as more subnetworks are averaged, as it must on average: $-\log$ is convex.
+# That four of them beat evaluation mode is no law. On the right, both
+# networks are about equally good as long as they are whole; the one trained without dropout falls
+# apart sooner.
 #
 # **Change, predict, run.** Train the wide network with much more dropout, `draw_subnetworks(p=0.9)`. What will happen to the blue curve on the right, at both ends?
 #
 # <details><summary>What you should see</summary>
 #
-# It starts a little lower, at 0.81 instead of 0.84: so much noise costs accuracy. And it stays level for longer, to end a little higher at 0.9. In the middle, the averages are now worse than evaluation mode. (One seed.)
+# It starts a little lower, at 0.81 instead of 0.83: so much noise costs accuracy. It stays level for longer, and ends a little higher. In the middle, the averages are now worse than evaluation mode. (One seed.)
 # </details>

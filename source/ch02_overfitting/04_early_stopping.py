@@ -1,12 +1,12 @@
 # %% [markdown]
 # ## 2.4 Early stopping
 #
-# The cheapest regulariser of all is to stop. A network that starts from small random weights first picks up
+# The cheapest regulariser is to stop. A network that starts from small random weights first picks up
 # what many examples have in common, and only later bends itself around single
-# examples and their mistakes (Arpit et al., *A Closer Look at Memorization in Deep Networks*, arXiv:1706.05394).
+# examples and their mistakes (Arpit et al., arXiv:1706.05394).
 #
-# Here are 600 digits, of which two in five got a label drawn at random; so did the validation images. Only the test labels are clean. What will the network say about the mislabelled
-# training images: what they show, or what it was told?
+# Here are 600 digits, of which two in five got a label drawn at random; so did the validation images. Only the test labels are clean. **Predict:** will the network say what the mislabelled
+# training images show, or what it was told?
 
 # %% nbgrader={"grade": false, "grade_id": "setup_early_stopping", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import copy
@@ -73,14 +73,14 @@ def draw_memorising(seed=0, n_epochs=80):
 draw_memorising()
 
 # %% [markdown]
-# Around the dotted line the network names the *true* digit in most of these images: it has learnt what an 8 looks like. Sixty epochs later it repeats many of the mistakes. The training loss calls
-# that progress; the validation loss does not.
+# Around the dotted line the network names the *true* digit in most of these images. Sixty epochs later it repeats many of the mistakes. The training loss calls
+# that progress.
 #
 # ### Why stopping regularises
 #
-# For a linear model the effect can be computed. Let $\frac{1}{2n}\lVert Xw - y\rVert^2$ be the loss and $s_1, s_2, \dots$
-# the eigenvalues of $X^\top X / n$. Along the $i$-th eigenvector, gradient descent from $w = 0$ with
-# step size $\eta$ has come, after $t$ steps, this share of the way to the least-squares solution:
+# For a linear model the effect can be computed. Let $\frac{1}{2n}\lVert Xw - y\rVert^2$ be the loss and $s_i$
+# the eigenvalues of $X^\top X / n$. Along the $i$-th eigenvector, gradient descent from zero with
+# step size $\eta$ has gone, after $t$ steps, this share of the way to the least-squares solution:
 #
 # $$\underbrace{1 - (1 - \eta s_i)^t}_{\text{stopped after } t \text{ steps}} \qquad\text{compare}\qquad
 # \underbrace{\frac{s_i}{s_i + \lambda}}_{\text{ridge, penalty } \frac{\lambda}{2}\lVert w\rVert^2}$$
@@ -106,12 +106,11 @@ draw_shares()
 # %% [markdown]
 # ### When to stop
 #
-# "When the validation loss rises" will not do: on a few hundred images, the first rise is seldom the last. So one waits.
+# On a few hundred validation images, the first rise of the loss is seldom the last. So one waits.
 #
 # - An epoch is an **improvement** if its value beats the best one so far by *more than* `min_delta`. The first
-#   number is one, too. A tie is none. NaN never is, not even in the first epoch: it is no number.
-# - The **best value** is that of the last improvement. Many tiny gains still count in the
-#   end: they are measured against the last improvement, not against the epoch before.
+#   number is one, too. A tie is none, and NaN never is, not even in the first epoch.
+# - Gains are measured against the **best value**, that of the last improvement. So many tiny ones count in the end.
 # - **Patience** $p$: training stops as soon as $p$ epochs *in a row* were no improvements.
 
 # %% tags=["demo"]
@@ -134,12 +133,12 @@ def draw_rules():
 draw_rules()
 
 # %% [markdown]
-# Libraries do not agree on the count. `keras.callbacks.EarlyStopping(patience=3)` stops as in the
+# Libraries count differently. `keras.callbacks.EarlyStopping(patience=3)` stops as in the
 # figure. `torch.optim.lr_scheduler.ReduceLROnPlateau(patience=3)` allows three bad epochs and acts on the fourth, and its default threshold is relative.
 #
 # ### Which weights to keep
 #
-# When patience runs out, the best epoch is $p$ epochs ago. Here is how circulating code keeps its weights. Before you read on, find what is wrong:
+# When patience runs out, the best epoch is $p$ epochs ago. Circulating code keeps its weights like this. What is wrong?
 #
 # ```python
 # if val_loss < best_loss:
@@ -151,8 +150,8 @@ draw_rules()
 #
 # <details><summary>Compare your diagnosis</summary>
 #
-# `state_dict()` returns a new dictionary, but its tensors *are* the model's: they share its memory. The next `optimizer.step()`
-# changes both. Loading `best_weights` at the end copies the last weights onto themselves. Nothing fails, and nothing is
+# `state_dict()` returns a new dictionary, but its tensors share the model's memory. The next `optimizer.step()`
+# changes both. Loading `best_weights` at the end copies the last weights onto themselves: nothing fails, and nothing is
 # restored. `dict(...)` and `.copy()` do not help: they copy the dictionary and not the tensors.
 # </details>
 
@@ -176,37 +175,33 @@ def try_copies():
 try_copies()
 
 # %% [markdown]
-# One more trap: early stopping is not a shorter schedule. With a learning rate that decays to zero over 100 epochs, a run stopped at 50 still has a high rate.
+# Early stopping is not a shorter schedule: where the learning rate decays to zero over 100 epochs, it is still high at 50.
 
 # %% [markdown]
 # ### Exercise 2.4 · Early stopping
 #
 # > **Difficulty** ★☆☆☆ · **35 minutes** · **10 points** · Python and PyTorch
 #
-# **Write** a class, `EarlyStopping`, that follows the rules above, and a loop, `fit_with_early_stopping`, that uses it.
-# The class knows no framework: it is told a number and the current weights after each epoch, and says whether to stop.
-# Weights come as torch hands them out (`model.state_dict()`: a dictionary of tensors) or as Keras does
-# (`model.get_weights()`: a list of NumPy arrays), and may change in place afterwards.
-#
-# The loop leaves the best weights behind when it was stopped and when all epochs are used up. (Keras' own callback restores nothing unless told
+# **Write** the class `EarlyStopping`, which follows the rules above, and the loop `fit_with_early_stopping`, which uses it.
+# Weights come as from torch (`model.state_dict()`: a dictionary of tensors) or as from Keras
+# (`model.get_weights()`: a list of NumPy arrays). The loop leaves the best weights behind when it was stopped and when all epochs are used up. (Keras' own callback restores nothing unless told
 # `restore_best_weights=True`.)
 #
-# Your class may have more attributes than those listed. It is not asked anything after it has said stop.
+# Your class may have more attributes. It is not asked anything after it has said stop.
 #
 # <details><summary>Hint 1: what to remember</summary>
 #
-# Besides the best value, epoch and weights: how many epochs there were, and how many since the last improvement.
+# Besides the attributes: how many epochs there were, and how many since the last improvement.
 # </details>
 #
 # <details><summary>Hint 2: one rule for both modes</summary>
 #
-# A gain is `best - value` in mode "min" and `value - best` in mode "max". An improvement is a gain above `min_delta`. What
-# is the gain of the first number? Infinity, if you like.
+# A gain is `best - value` in mode "min" and `value - best` in mode "max". An improvement is a gain above `min_delta`.
 # </details>
 #
 # <details><summary>Hint 3: NaN</summary>
 #
-# Every comparison with NaN is false. So a gain of NaN is no improvement, but if `best` itself
+# Every comparison with NaN is false. So if `best` itself
 # became NaN, nothing would ever beat it. `math.isnan` tells.
 # </details>
 
@@ -624,8 +619,8 @@ check.score()
 # %% [markdown]
 # ### How patient should one be?
 #
-# Your class and your loop, on the mislabelled digits. The same training run (same seed) is watched with
-# different patience, and once, wrongly, by its training loss. The test images have no say in anything.
+# On the mislabelled digits, your code watches the same training run with
+# different patience, and once, wrongly, by its training loss.
 
 # %% tags=["demo", "raises-exception"]
 def draw_patience(patiences=(1, 3, 10), seed=0, max_epochs=80):
@@ -655,7 +650,7 @@ def draw_patience(patiences=(1, 3, 10), seed=0, max_epochs=80):
     rows = np.arange(len(runs))
     axes[1].barh(rows - 0.2, [100 * last for *_, last, _ in runs.values()], height=0.38, color="C1", label="last weights")
     axes[1].barh(rows + 0.2, [100 * restored for *_, restored in runs.values()], height=0.38, color="C0", label="best weights, restored")
-    axes[1].set(title="Clean test images", xlabel="right (%)", xlim=(50, 100))
+    axes[1].set(title="Clean test images", xlabel="correct (%)", xlim=(50, 100))
     axes[1].set_yticks(rows, labels=[way.replace(", ", ",\n") for way in runs])
     axes[1].invert_yaxis()
     axes[1].legend(fontsize=8.5, loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
@@ -669,15 +664,15 @@ except NotImplementedError:
     print("This figure needs your class and your loop of exercise 2.4.")
 
 # %% [markdown]
-# Patience 1 takes a bump for the end. Patience 3 and 10 return the same epoch; without the restoring, patience 10 would have handed over ten epochs of learnt errors. And who watches
-# the training loss learns most of the wrong labels.
+# Patience 1 takes a bump for the end. Patience 3 and 10 return the same epoch; without the restoring, patience 10 would have handed over ten epochs of learnt errors. And whoever watches
+# the training loss ends nearly twenty points lower.
 #
-# The validation set pays for this. It chose the epoch, so its loss there is a little too good; the test images, which chose nothing, give the number to report.
+# The validation set chose the epoch, so its loss there is a little too good. The test images chose nothing: report their number.
 #
-# **Change, predict, run.** That was one seed. Which of these sentences still hold with `draw_patience(seed=1)` and `seed=2`?
+# **Change, predict, run.** That was one seed. Which sentences of the first paragraph still hold with `draw_patience(seed=1)` and `seed=2`?
 #
 # <details><summary>What you should see</summary>
 #
-# The last one, by a wide margin. Patience 3 and 10 return the same epoch there, too. But the restored weights are not always the better ones: with seed 2, the last weights of patience 3 and 10 are slightly ahead on the test images,
-# and with seed 1 patience 1 has the best. 400 validation images with wrong labels find the right region, not the right epoch.
+# The last one, with about 15 points. Patience 3 and 10 return the same epoch there, too. But the restored weights are not always the better ones: with seed 2, the last weights of patience 3 and 10 are slightly ahead on the test images,
+# and with seed 1 patience 1 has the best. 400 validation images find the best region, not the best epoch.
 # </details>

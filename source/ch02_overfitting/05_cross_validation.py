@@ -27,7 +27,7 @@
 # $$\mathrm{CV} = \frac{1}{k} \sum_{j=1}^{k} \mathrm{accuracy}\big(\underbrace{A(\text{all samples outside } F_j)}_{\text{a new classifier each time}},\; F_j\big)$$
 #
 # $A$ is **everything that looks at data**: scaling, selecting features, choosing hyperparameters, deciding when to stop. What
-# happens before the folds are cut has seen the test samples: a **leak**. The $k$ classifiers are thrown away, so cross-validation cures no overfitting. It rates a procedure, and helps to choose one.
+# happens before the folds are cut has seen the test samples: a **leak**. The $k$ classifiers are thrown away: cross-validation cures no overfitting, it rates procedures.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_cross_validation", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
@@ -88,10 +88,8 @@ draw_selection()
 
 # %% [markdown]
 # With 20 features nothing is selected, and the curves meet. Of 2,000, some agree with the labels by chance: with *all* labels, those of the test folds included. The experiment is
-# adapted from Hastie, Tibshirani and Friedman (*The Elements of Statistical Learning*, section 7.10.2). Ambroise and McLachlan (PNAS 99, 2002)
+# adapted from *The Elements of Statistical Learning* (section 7.10.2). Ambroise and McLachlan (PNAS 99, 2002)
 # found the mistake in published work on gene expression; Kapoor and Narayanan (arXiv:2207.07048) list papers from 17 fields with leaks.
-#
-# The printed line: the procedure learns its own samples and nothing else. Honest cross-validation says so, and makes it no better.
 #
 # ### Which samples make a fold?
 #
@@ -128,10 +126,9 @@ def draw_folds():
 draw_folds()
 
 # %% [markdown]
-# Test samples are coloured. Cut in order, fold 1 tests on the first class alone. Stratified, each fold tests on 6, 3 or 4, and 1 or 2 of the classes. Grouped, no patient is
-# torn apart, and the classes fall as they may.
+# Test samples are coloured. Cut in order, fold 1 has the first class alone. Grouped, no patient is torn apart, and the classes fall as they may.
 #
-# Kohavi (IJCAI 1995) recommended ten stratified folds after many experiments. As their training data overlap, the $k$ accuracies are not independent:
+# Kohavi (IJCAI 1995) recommended ten stratified folds after many experiments. As their training data overlap, the accuracies of the folds are not independent:
 # their spread divided by $\sqrt{k}$ is no honest error bar (Bengio and Grandvalet, JMLR 5, 2004).
 #
 # ### Choosing is fitting, too
@@ -146,18 +143,17 @@ draw_folds()
 # > **Difficulty** ★★☆☆ · **45 minutes** · **11 points** · Python, NumPy and estimators of scikit-learn
 #
 # **Write** two functions that make folds, one that runs a procedure in them, and one that chooses among
-# procedures. All speak of splits as scikit-learn's `cv=` does: a list of pairs `(train, test)` of index arrays.
+# procedures. Splits are what scikit-learn's `cv=` takes: a list of pairs `(train, test)` of index arrays.
 #
-# A procedure is a list of **steps**. Each step is a function without arguments that makes a new, unfitted object; classes will do. For example,
+# A procedure is a list of **steps**: functions without arguments that make a new, unfitted object; classes will do. For example,
 # `[StandardScaler, lambda: SelectKBest(k=20), GaussianNB]` scales, selects and classifies. Transformers have
 # `fit(x, y)` and `transform(x)`, classifiers `fit(x, y)` and `predict(x)`.
 #
-# Do without `sklearn.model_selection` (the hidden checks refuse its functions). `sklearn.pipeline` is allowed.
+# The hidden checks refuse the functions of `sklearn.model_selection`. `sklearn.pipeline` is allowed.
 #
 # <details><summary>Hint 1: equal shares without bookkeeping</summary>
 #
-# Deal the samples out like cards: to fold 0, 1, ..., k - 1, 0, 1, ... Those of a class lie next to each
-# other in the pack, in random order. Do not start at fold 0 anew with every class: it would get the odd ones of all.
+# Deal the samples out like cards: to fold 0, 1, ..., k - 1, 0, 1, ... Those of a class lie together, in random order. Do not start at fold 0 anew with every class: it would get the odd ones of all.
 # </details>
 #
 # <details><summary>Hint 2: large groups first</summary>
@@ -180,7 +176,7 @@ def stratified_splits(
     Args:
         labels: (n,) the class of each sample, integers or strings, in any order; not modified.
         n_folds: from 2 to n. A class may have fewer samples than that.
-        seed: the same seed gives the same folds, another seed other ones. Global random generators
+        seed: the same seed gives the same folds, a different seed different ones. Global random generators
             are neither used nor changed.
 
     Returns:
@@ -381,7 +377,7 @@ def is_honest_about_random_labels():
 
 @check(points=1, hint="The training samples of an outer split choose, by their inner splits; its test samples measure what was chosen.")
 def chooses_without_the_test_samples():
-    """Of "always 0" and "always 1", the one is chosen that is right on most training samples, though it is wrong on most test samples."""
+    """Of "always 0" and "always 1", the one is chosen that is correct on most training samples, though it is wrong on most test samples."""
     def run(x, y, splits):
         class Always(ClassifierMixin, BaseEstimator):
             def __init__(self, answer=0):
@@ -401,7 +397,7 @@ def chooses_without_the_test_samples():
     y, first, second = np.array([0, 0, 0, 1, 1, 1, 1, 0]), np.arange(4), np.arange(4, 8)
     accuracies, choices = probe(run, np.zeros((8, 1)), y, [(first, second), (second, first)])
     assert choices == [0, 1], f"training labels 0 0 0 1, then 1 1 1 0: the chosen candidates are {choices} instead of [0, 1]"
-    assert np.allclose(accuracies, [0.25, 0.25]), f"the chosen candidates are right on one of four test samples; your accuracies are {accuracies}"
+    assert np.allclose(accuracies, [0.25, 0.25]), f"the chosen candidates are correct on one of four test samples; your accuracies are {accuracies}"
 
 
 ### BEGIN HIDDEN TESTS
@@ -746,8 +742,8 @@ check.score()
 # %% [markdown]
 # ### Three leaks, and what stops them
 #
-# Labels are random in all three experiments, so one half is the truth. Your functions do the leaky evaluation and the
-# honest one: of selected features; of twenty patients with five similar images each; and of twelve
+# Labels are random, so one half is the truth. Your functions evaluate, leaky and
+# honest: selected features; twenty patients with five similar images each; and twelve
 # procedures of which the best is reported.
 
 # %% tags=["demo", "raises-exception"]
@@ -796,11 +792,11 @@ except NotImplementedError:
 
 # %% [markdown]
 # The first two leaks let test samples into the training: through the choice of features, and through other
-# images of the same patient. The third one is smaller. No fold has seen anything that it should not, but the best of twelve scores is a maximum. Nested cross-validation measures what choosing yields.
+# images of the same patient. The third one is smaller. Each fold is honest, but the best of twelve scores is a maximum. Nested cross-validation measures what choosing yields.
 #
-# **Change, predict, run.** Which bar of the third pair will `draw_leaks(n_samples=400)` change? (The other pairs stay as they are.)
+# **Change, predict, run.** Which bar of the third pair will `draw_leaks(n_samples=400)` change?
 #
 # <details><summary>Answer</summary>
 #
-# The leak shrinks, from 0.65 to 0.54: accuracies of 400 samples are less noisy, so the largest of twelve is nearer to the mean. The honest bar stays near one half.
+# The leaky one, from 0.65 to 0.54: accuracies on 400 samples are less noisy, so the largest of twelve is nearer to the mean.
 # </details>

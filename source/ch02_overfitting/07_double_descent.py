@@ -1,33 +1,30 @@
 # %% [markdown]
 # ## 2.7 Double descent
 #
-# "Large models overfit more easily." Bias and variance (section 2.0) seem to say so. Yet networks work well that
+# "Large models overfit more easily." Section 2.0 seems to say so. Yet networks work well that
 # could fit labels drawn at random (Zhang et al., arXiv:1611.03530).
 #
-# Belkin, Hsu, Ma and Mandal (*Reconciling modern machine learning practice and the bias-variance trade-off*,
-# arXiv:1812.11118) looked at the way from small to large. As a model grows, its test error
+# Belkin, Hsu, Ma and Mandal (arXiv:1812.11118) found that, as a model grows, its test error
 # first falls, then rises, up to about the size at which it can fit the training data
-# exactly: the **interpolation threshold**. Beyond it, the error falls *again*, often below the first minimum; also
-# in convolutional networks and transformers (Nakkiran et al., *Deep double descent*, arXiv:1912.02292).
+# exactly: the **interpolation threshold**. Beyond it, the error falls *again*, often below the first minimum, also
+# in convolutional networks and transformers (Nakkiran et al., arXiv:1912.02292).
 #
 # ### One layer at random
 #
 # Take a network with one hidden layer of width $p$, draw its first layer at random, and train
-# the second only. What the hidden layer computes are **random features** (Rahimi and Recht, *Random features
-# for large-scale kernel machines*, NIPS 2007),
+# only the second. The hidden layer computes **random features** (Rahimi and Recht, NIPS 2007),
 #
-# $$\phi(x) = \frac{1}{\sqrt p}\, \max(D x, 0) \in \mathbb R^p, \qquad D \in \mathbb R^{p \times d} \text{ with independent standard normal entries},$$
+# $$\phi(x) = \frac{1}{\sqrt p}\, \max(D x, 0), \qquad D \in \mathbb R^{p \times d} \text{ with independent standard normal entries},$$
 #
-# and what remains is a linear model whose size $p$ is whatever we like. With the features of $n$ samples in the rows of $A \in \mathbb R^{n \times p}$ and their targets in the rows
-# of $Y \in \mathbb R^{n \times k}$, least squares looks for the $W \in \mathbb R^{p \times k}$ with the smallest
+# which leaves a linear model of any size $p$. With the features of $n$ samples in the rows of $A$, of shape $(n, p)$, and their targets in the rows
+# of $Y$, least squares looks for the $W$ with the smallest
 # $\|A W - Y\|^2$.
 #
-# - $p < n$: there is one solution (if the columns of $A$ are independent), and usually it does not fit exactly.
-# - $p \ge n$: there are solutions that fit **exactly** (if the rows are independent); for $p > n$, infinitely many.
-#   Gradient descent from $W = 0$ only ever adds combinations of the rows of $A$, and so ends at
-#   the one with the **smallest norm** $\|W\|$.
+# For $p < n$ there is one solution (if the columns of $A$ are independent), usually not an exact fit.
+# For $p \ge n$ there are **exact** fits (if the rows are independent); for $p > n$, infinitely many.
+# Gradient descent from $W = 0$ ends at the one with the **smallest norm** $\|W\|$.
 #
-# How will fits with 4, 14 and 2,000 features go through 14 noisy points? (Here, features are cosines of random frequency.)
+# **Predict:** how will fits with 4, 14 and 2,000 features go through 14 noisy points? (Here, features are cosines of random frequency.)
 
 # %% tags=["demo"]
 def draw_three_widths(widths=(4, 14, 2000)):
@@ -56,7 +53,7 @@ def draw_three_widths(widths=(4, 14, 2000)):
 draw_three_widths()
 
 # %% [markdown]
-# At $p = n$ there is no choice: one function goes through all points, whatever it costs. Where there are many, least norm picks a tame one.
+# At $p = n$ only one function goes through all points, however wild. Where there are many, least norm picks a tame one.
 #
 # ### Where the peak comes from
 #
@@ -93,42 +90,34 @@ draw_spectra()
 #
 # **The normal equations**, $A^\top A\, W = A^\top Y$: the
 # singular values of $A^\top A$ are the $s_i^2$, so half of the digits are lost.
-# For $p > n$ there is no inverse at all.
 #
-# **A little ridge** "for stability" is another model. **Ridge** regression minimises $\|A W - Y\|^2 + \lambda \|W\|^2$:
+# **A little ridge** "for stability" is a different model. **Ridge** regression minimises $\|A W - Y\|^2 + \lambda \|W\|^2$:
 #
 # $$W_\lambda = \sum_i \frac{s_i}{s_i^2 + \lambda}\, v_i\, u_i^\top Y .$$
 #
-# Directions with $s_i^2 \gg \lambda$ are hardly touched, those with $s_i^2 \ll \lambda$ are switched off. That
-# tames exactly what makes the peak. If it happens unnoticed, or by a generous cut-off, the peak is gone.
+# Directions with $s_i^2 \ll \lambda$ are switched off. That
+# tames exactly what makes the peak, as does a generous cut-off.
 
 # %% [markdown]
 # ### Exercise 2.7 · Double descent
 #
 # > **Difficulty** ★★☆☆ · **30 minutes** · **9 points** · NumPy
 #
-# **Given** the handwritten digits of chapter 1: 100 to train on, 600 to
+# **Given** handwritten digits: 100 to train on, 600 to
 # validate, the rest to test, and targets $Y$ of ten columns, 1 for the image's class and 0 elsewhere.
 #
-# **Write** four functions. Build the two solvers on `np.linalg.svd`. Ready-made solvers fail in the hidden checks, by whatever name: `lstsq` and `pinv` of NumPy, SciPy and torch, LAPACK's `gels` family,
-# scikit-learn's `Ridge` and `LinearRegression`. Everything is in 64 bits, and arrays passed in stay as they are.
+# **Write** four functions. Build the two solvers on `np.linalg.svd`. Ready-made solvers (`lstsq` and `pinv` of any library, LAPACK's `gels` family,
+# scikit-learn's `Ridge` and `LinearRegression`) fail in the hidden checks, by whatever name. Numbers have 64 bits; arrays passed in stay as they are.
 #
 # <details><summary>Hint 1: the shapes of an SVD</summary>
 #
 # With `full_matrices=False`, `np.linalg.svd(A)` returns $U$ of shape `(n, m)`, the singular values of shape
-# `(m,)`, and $V^\top$ (not $V$) of shape `(m, p)`, where `m = min(n, p)`. A diagonal matrix need not be built: scale rows.
+# `(m,)`, and $V^\top$ (not $V$) of shape `(m, p)`, where `m = min(n, p)`. Scale rows instead of building a diagonal matrix.
 # </details>
 #
 # <details><summary>Hint 2: singular values of zero</summary>
 #
-# Rounding turns zeros into numbers such as $10^{-17}$, and $1/s_i$ makes garbage of them. The docstring
-# says which size counts as zero.
-# </details>
-#
-# <details><summary>Hint 3: which averages</summary>
-#
-# An image is misclassified if the largest of its ten outputs is not that of its class.
-# Average the *errors* of the seeds: the error of averaged predictions is that of a committee.
+# Rounding turns them into numbers such as $10^{-17}$, whose reciprocal is garbage.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_double_descent", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -512,7 +501,7 @@ def curve_has_the_right_numbers():
 
 @check(points=1, hint="Is something hidden in your solver that tames the peak: a little ridge, a generous cut-off, an average of predictions?")
 def shows_double_descent():
-    """Around p = n, error and norm peak; beyond, training error is zero and the error falls again; the right penalty removes the peak."""
+    """Around p = n, error and norm peak; beyond, training error is zero and the error falls again; a suitable penalty removes the peak."""
     narrow, threshold, wide = 0, 1, 2
     curve = curve_of("digits", (20, 40, 400), 0.0, tuple(range(4)))
     error, norm = curve["held_out_error"], curve["norm"]
@@ -536,7 +525,7 @@ check.score()
 # ### The whole curve
 #
 # Your functions, on 100 digits. In blue, least norm; in orange, ridge
-# regression with the strength, chosen for each width, that has the smallest error on the validation images.
+# with the strength, for each width, that does best on the validation images.
 
 # %% tags=["demo", "raises-exception"]
 def draw_double_descent(seeds=(0, 1, 2), wrong_labels=0.0):
@@ -576,21 +565,20 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 2.7.")
 
 # %% [markdown]
-# In blue, from left to right: the textbook's U; the peak at 100 features for 100 images, where three test images in four are wrong; and the second
-# descent. The training error is no help: no training image is wrong from $p$ of about 40 on. (That is
-# less than a fit of the targets themselves, which takes $p = 100$.) The norm tells the models apart.
+# In blue: the textbook's U; the peak at 100 features for 100 images, where three test images in four are wrong; the second
+# descent. Hardly any training image is wrong from $p$ of about 40 on. (To fit the targets themselves takes $p = 100$.) The norm tells the models apart.
 #
-# In orange there is no peak: the right penalty removes it (for linear regression with isotropic data, that is proved: Nakkiran, Venkat, Kakade and Ma, arXiv:2003.01897). Nor is the sum of bias and variance refuted: beyond the threshold, the
+# In orange there is no peak: the best penalty removes it (proved for linear regression with isotropic data: Nakkiran, Venkat, Kakade and Ma, arXiv:2003.01897). Bias and variance are not refuted: beyond the threshold, the
 # variance falls again (Yang et al., arXiv:2002.11328).
 #
 # So "large models overfit more easily" is too simple. What counts is size
-# **relative to the data**, and what picks one among the solutions that fit. It is not false in general, either: when 0.1 % of the training data was repeated a hundred
-# times, a language model with 800 million parameters became as bad as one of half the size (Hernandez et al., arXiv:2205.10487).
+# **relative to the data**, and what picks one among the solutions that fit. It is not always false, either: when 0.1 % of its training data was repeated a hundred
+# times, a language model of 800 million parameters became as bad as one of half the size (Hernandez et al., arXiv:2205.10487).
 #
 # **Change, predict, run.** What do wrong labels do to the blue curve, `draw_double_descent(wrong_labels=0.3)`: where does it suffer most, and is the largest model still the best?
 #
 # <details><summary>What you should see</summary>
 #
-# The test error rises by 0.13 to 0.16 at 40 and at 1,000 features, and by more beside the peak, where noise is magnified: at 80 features it is above one half. The peak itself could hardly get worse. The
+# The test error rises by 0.13 to 0.16 at 40 and at 1,000 features, and by more beside the peak: at 80 features it is above one half. The
 # largest model is still the best in blue, although it has learnt every wrong label.
 # </details>

@@ -1,16 +1,13 @@
 # %% [markdown]
 # ## 2.8 A trunk for several tasks
 #
-# One network, several outputs: a photograph gives the age of a patient and the finding. A
-# trunk that serves several tasks costs less than a network for each, and has less freedom to memorise the noise of one (Caruana, *Multitask
-# Learning*, Machine Learning 28, 1997). A claim follows quickly: *learning several tasks together improves each*. Where it is false, one speaks of **negative transfer**.
+# A network whose first layers, the **trunk**, serve several tasks costs less than a network for each, and has less freedom to memorise the noise of one (Caruana, Machine Learning 28, 1997). Hence the claim: *learning several tasks together improves each*. Where it is false, one speaks of **negative transfer**.
 #
-# In **hard parameter sharing**, task $t$ has a small head $h_t$ of its own on top of one trunk $f$: $\hat y_t(x) = h_t\big(f(x)\big)$ for $t = 1, \dots, T$.
+# In **hard parameter sharing**, task $t$ has a small head $h_t$ of its own on top of the trunk $f$: $\hat y_t(x) = h_t\big(f(x)\big)$.
 #
-# The figure has two tasks, $y_t = \tanh(2\, u_t \cdot x)$ plus noise, where $u_1$ and $u_2$ are
-# directions among six inputs. Their cosine $\rho$ says how related the tasks are: with $\rho = 1$ they are the
-# same but for the noise, with $\rho = 0$ they have nothing in common. Each has 20 labelled samples. Trunks, and the networks for single tasks, are
-# a layer of tanh units. **Predict:** where does sharing hurt?
+# The figure has two tasks, $y_t = \tanh(2\, u_t \cdot x)$ plus noise, with directions $u_1$ and $u_2$ among six inputs. Their cosine $\rho$ says how related the tasks are: with $\rho = 1$ they are the
+# same but for the noise, with $\rho = 0$ they have nothing in common. Each has 20 labelled samples. Trunks are
+# a layer of tanh units, as are the networks for single tasks. **Predict:** where does sharing hurt?
 
 # %% tags=["demo"]
 def related_tasks(relatedness, n_runs, n_samples, seed=0):
@@ -63,27 +60,23 @@ draw_relatedness()
 # %% [markdown]
 # With one hidden unit, transfer goes both ways. At $\rho = 1$ the trunk sees twice as many labels and
 # roughly halves the error. At $\rho = 0$ it has to choose one direction for two tasks, and its error is about four times that of
-# separate networks. With four units there is room for both directions, and sharing changes little: all these networks, shared or not, overfit their twenty labels, with errors of about 0.25. So the
+# separate networks. With four units there is room for both directions, and sharing changes little. (Shared or not, they overfit their twenty labels: errors are between 0.2 and 0.3; one unit for each task has about 0.1.) So the
 # harm took two things: tasks that do not fit together, **and** a trunk too small for both.
 #
 # ### Weights, and labels that are missing
 #
-# Training minimises a weighted sum. With parameters $\theta$ in the trunk and $\varphi_t$ in head $t$,
-#
-# $$\mathcal L(\theta, \varphi) = \sum_{t=1}^T w_t\, \mathcal L_t(\theta, \varphi_t), \qquad
-# \nabla_\theta \mathcal L = \sum_t w_t\, g_t \ \text{ with } g_t = \nabla_\theta \mathcal L_t, \qquad
-# \nabla_{\varphi_t} \mathcal L = w_t \nabla_{\varphi_t} \mathcal L_t .$$
+# Training minimises a weighted sum $\mathcal L = \sum_t w_t \mathcal L_t$. The trunk's parameters $\theta$ get the gradient $\sum_t w_t g_t$ with $g_t = \nabla_\theta \mathcal L_t$, and head $t$ gets that of its own loss, times $w_t$.
 #
 # The loudest task wins: measure a length in millimetres instead of metres and
 # its squared errors grow by $10^6$. So targets are standardised, and the $w_t$ are hyperparameters, or learnt
 # (Kendall, Gal and Cipolla, arXiv:1705.07115).
 #
 # A missing label is marked by NaN. Each loss is the mean over the
-# $n_t$ samples that have the label, **not** over the batch, which would be a weight that nobody chose:
+# $n_t$ samples that have the label, **not** over the batch:
 #
 # $$\mathcal L_t = \frac{1}{n_t} \sum_{i:\ y_{it} \text{ is known}} (\hat y_{it} - y_{it})^2, \qquad \mathcal L_t = 0 \ \text{ if } n_t = 0 .$$
 #
-# The obvious code has a treacherous mistake. What will the gradient be?
+# The obvious code has a mistake. **Predict:** what will the gradient be?
 
 # %% tags=["demo", "shown"]
 def lose_the_gradient():
@@ -102,7 +95,7 @@ lose_the_gradient()
 #
 # ### Optional: gradients that fight
 #
-# This part is about `project_conflicts` and `surgery=True`, five of the twelve points. Two tasks **conflict** where $g_1 \cdot g_2 < 0$. PCGrad (Yu et al., arXiv:2001.06782, algorithm 1) then removes from each gradient its component
+# (`project_conflicts` and `surgery=True`, five of the points.) Two tasks **conflict** where $g_1 \cdot g_2 < 0$. PCGrad (Yu et al., arXiv:2001.06782, algorithm 1) then removes from each gradient its component
 # along the other, and adds up what is left:
 #
 # $$g_1' = g_1 - \frac{g_1 \cdot g_2}{\lVert g_2 \rVert^2}\, g_2, \qquad
@@ -141,9 +134,9 @@ draw_surgery()
 
 # %% [markdown]
 # A small step against the sum raises the first task's loss if the sum lies to the left of the dashed line. In the first panel, the large $g_2$ drags it there. In the second, neither task suffers.
-# With more tasks, each gradient meets the others in random order; what has been cut is carried
-# along, but the others take part **as they were
-# originally**. A later cut can bring back an earlier conflict.
+#
+# With more tasks, each gradient meets the others, **as they were
+# originally**, in random order. A later cut can bring back an earlier conflict.
 #
 # Kurin et al. (arXiv:2201.04122) found the plain sum, with
 # the usual regularisation, to do as well as PCGrad and its relatives, or better.
@@ -155,11 +148,11 @@ draw_surgery()
 #
 # **Write** the network, `SharedTrunkNet`; its losses, `masked_task_losses`; the gradient of each task,
 # `task_gradients`; and `multitask_backward`, which takes the place of
-# `loss.backward()` in a training loop. *Optional:* `project_conflicts`, and `multitask_backward` with surgery. All work for any number of tasks, one included. Each is graded by itself.
+# `loss.backward()` in a training loop. *Optional:* `project_conflicts`, and `multitask_backward` with surgery. All work for any number of tasks, one included.
 #
 # <details><summary>Hint 1: NaN</summary>
 #
-# Put something harmless in the place of NaN *before*
+# Replace NaN *before*
 # you subtract: the prediction itself (detached) makes the difference 0. Dividing by `count.clamp(min=1)` is safe.
 # </details>
 #
@@ -171,8 +164,7 @@ draw_surgery()
 #
 # <details><summary>Hint 3: surgery</summary>
 #
-# Get the weighted gradients of the trunk, clear `.grad`, call `backward` on the weighted sum. Then overwrite the trunk's: `vector.split([p.numel() for p in parameters])` cuts the long vector into
-# pieces.
+# Get the trunk's weighted gradients, clear `.grad`, call `backward` on the weighted sum. Then overwrite the trunk's: `vector.split([p.numel() for p in parameters])` cuts the long vector.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "multitask", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -654,7 +646,7 @@ check.score()
 # %% [markdown]
 # ### What a rich task can do for a poor one
 #
-# Your functions, on the tasks from above. **Left:** the first task has 100 labels, the second only a few, NaN elsewhere. **Right:** the worst case from above, one unit and two unrelated tasks.
+# Your functions, on these tasks. **Left:** the first task has 100 labels, the second only a few. **Right:** the worst case, one unit and two unrelated tasks.
 
 # %% tags=["demo", "raises-exception"]
 def fit_tasks(data, width, seed, surgery=False, n_steps=100, every=0):
@@ -711,13 +703,13 @@ except NotImplementedError:
     print("This figure needs your network, losses and multitask_backward of exercise 2.8.")
 
 # %% [markdown]
-# With a dozen labels, the poor task gains much: most of what it needs, the trunk
+# With a dozen labels, the poor task gains much: the trunk
 # has learnt from the other's labels. With 50 there is nothing left to gain. On the right, surgery or not, the error stays far
-# above that of separate networks: the gradients are not at fault, the trunk is too small.
+# above that of separate networks: the trunk is too small.
 #
 # **Change, predict, run.** Call `draw_transfer(width=2)`. Which of the three curves on the right will change most?
 #
 # <details><summary>Answer</summary>
 #
-# Both curves of one trunk: with two units there is room for two directions. They fall from over 0.3 to about 0.01, even a little below the separate networks (0.02).
+# Both curves of one trunk: two units have room for two directions. They fall from over 0.3 to about 0.01, even below the separate networks (0.02).
 # </details>

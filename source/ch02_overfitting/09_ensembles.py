@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 2.9 Ensembles: what averaging removes
 #
-# "Random forests and gradient boosting solve overfitting." Half of it is true, and a formula says which half.
+# "Random forests and gradient boosting solve overfitting." Half of it is true.
 # If predictions of $M$ models are averaged, each with bias $b$ and variance $s^2$, any two of them with correlation $\rho$, the expected squared distance from
 # the truth is
 #
@@ -9,8 +9,8 @@
 #
 # (*The Elements
 # of Statistical Learning*, eq. 15.1, has the variance). Averaging removes **variance, never bias**, and of
-# the variance only what the members do not share. *Bagging* (Breiman, Machine Learning 24, 1996) makes members differ by
-# giving each a **bootstrap sample**: $n$ rows drawn from the $n$ training rows with replacement. A *random
+# that only what the members do not share. *Bagging* (Breiman, Machine Learning 24, 1996) makes members differ by
+# giving each a **bootstrap sample**: $n$ rows drawn with replacement. A *random
 # forest* (Breiman, Machine Learning 45, 2001) also lets each split choose among a few random
 # columns, to lower $\rho$. **Predict:** what is left of the error if 20 deep trees, or 20 stumps with one split, are averaged?
 
@@ -62,41 +62,38 @@ def draw_averages():
 draw_averages()
 
 # %% [markdown]
-# A deep tree is nearly all variance, and averaging halves its error. A stump has a large bias, and the average has all of it: **no number of stumps, averaged, makes a wave.** (Each pair of bars shares one estimate of the bias.)
+# A deep tree is nearly all variance, and averaging halves its error. A stump has a large bias, and so has the average: **no number of stumps, averaged, makes a wave.**
 #
 # ### Averages of classifiers
 #
-# Of classifiers, one averages the **probabilities**: $\bar p = \frac1M\sum_m p_m$. As the
-# logarithm is concave, Jensen's inequality gives
+# Of classifiers, one averages the **probabilities**: $\bar p = \frac1M\sum_m p_m$. Jensen's inequality gives
 #
 # $$-\log \bar p_y \;\le\; -\frac1M\sum_m \log p_{m,y}$$
 #
 # at every example: the ensemble's negative log-likelihood (NLL) is at most the *mean* NLL of its
-# members. **Averaged logits** give something else, the normalised *geometric* mean, where one member that is
-# sure it is not class 3 can veto all the others. **Votes** throw confidence away: where nobody voted for the true class,
-# the NLL is infinite.
+# members. **Averaged logits** give the normalised *geometric* mean, where one member that is
+# sure it is not class 3 can veto all the others. With **votes**, the NLL is infinite where nobody voted for the true class.
 #
-# Accuracy has no such guarantee. Give the true class of two 0.51, 0.51 and 0.1: two of three members are
-# right, and their average, 0.37, is wrong.
+# Accuracy has no such guarantee: of two classes, three members give the true one 0.51, 0.51 and 0.1. Two are
+# correct, and their average, 0.37, is wrong.
 #
 # Networks hardly need the bootstrap: random initialisation and shuffling suffice
 # (Lakshminarayanan et al., arXiv:1612.01474).
 #
 # ### A test set for free
 #
-# A bootstrap sample misses a given row with probability $(1 - 1/n)^n \approx 0.37$. Let **only the members that have not seen a row** predict it: the error
-# of these *out-of-bag* predictions estimates the test error, that of an ensemble
-# with about $0.37\,M$ members.
+# A bootstrap sample misses a given row with probability $(1 - 1/n)^n \approx 0.37$. Let **only members that have not seen a row** predict it: the error
+# of these *out-of-bag* predictions estimates the test error of an ensemble
+# of about $0.37\,M$ members.
 #
 # ### Boosting does not average
 #
-# Boosting adds up: each new member predicts what
+# It adds up: each new member predicts what
 # is *left* (Friedman, Annals of Statistics 29, 2001):
 #
 # $$F_0 = \bar y, \qquad F_t = F_{t-1} + \nu\, h_t, \qquad h_t \text{ fitted to the residuals } y - F_{t-1}$$
 #
-# with a *shrinkage* $\nu$ of, say, 0.1. Sums of stumps *can* make a wave: boosting lowers **bias**. Later, the residuals are mostly
-# noise, and it fits that, too. In the next figure, a fifth of the training labels of 250 tumours are wrong.
+# with a *shrinkage* $\nu$. Sums of stumps *can* make a wave: boosting lowers **bias**. Later, it fits the noise, too. In the next figure, a fifth of the training labels of 250 tumours are wrong. **Predict:** which test error rises again?
 
 # %% tags=["demo"]
 def draw_wrong_labels(seeds=3):
@@ -131,7 +128,7 @@ def draw_wrong_labels(seeds=3):
 draw_wrong_labels()
 
 # %% [markdown]
-# Both end up with hardly an error on the labels that they were given. The forest's test error
+# Both end with hardly an error on the given labels. The forest's test error
 # **levels off**: more trees only bring it closer to the average of infinitely many (Breiman 2001, theorem
 # 1.2), which may itself overfit (*Elements*, section 15.3.4). The error of boosting **rises again**: choose the number of trees on
 # validation data, like the epoch in 2.4.
@@ -142,12 +139,12 @@ draw_wrong_labels()
 # > **Difficulty** ★★☆☆ · **35 minutes** · **11 points** · NumPy and estimators of scikit-learn
 #
 # **Write** the average of classifiers, the variance of an average of regressors, bagging
-# with out-of-bag predictions, and boosting. Do without scikit-learn's ensembles. Inputs are never modified. `make_member` is a function that returns a new, unfitted regressor with scikit-learn's
+# with out-of-bag predictions, and boosting. scikit-learn's ensembles are refused. Inputs are never modified. `make_member` returns a new, unfitted regressor with scikit-learn's
 # `fit(X, y)`, which returns the regressor, and `predict(X)`; for example `DecisionTreeRegressor` itself.
 #
 # <details><summary>Hint 1: logarithms of tiny probabilities</summary>
 #
-# `np.logaddexp.reduce(z, axis=...)` is $\log\sum_k e^{z_k}$ without overflow. Use it twice: over classes, then over members.
+# `np.logaddexp.reduce(z, axis=...)` is $\log\sum_k e^{z_k}$ without overflow. Use it over classes, then over members.
 # </details>
 #
 # <details><summary>Hint 2: all covariances at once</summary>
@@ -167,7 +164,7 @@ def mean_log_probabilities(logits: np.ndarray) -> np.ndarray:
     Args:
         logits: (M, n, K), floats of 64 bits: the scores of M classifiers (1 or more) for n examples
             and K classes. The softmax over classes makes them probabilities. Scores are finite but
-            may be large, such as 2000 or -2000: results are finite and right even where a
+            may be large, such as 2000 or -2000: results are finite and correct even where a
             probability is too small for a float.
 
     Returns:
@@ -621,13 +618,13 @@ def draw_your_ensembles(shrinkages=(1.0, 0.1)):
 draw_your_ensembles()
 
 # %% [markdown]
-# The members have learnt from the same
-# 60 points, so there is a floor, $\rho s^2$. In the middle, the out-of-bag error comes near the test error without a single row to test on. If members
-# that saw the row vote, the error seems to be far below the dotted line: the noise, which nobody can predict.
-# On the right, the very stumps whose average kept its bias **add up** to a wave. With full steps, the test error rises in the end. With shrinkage 0.1 it takes more
-# members, and the lowest test error is a little lower.
+# On the left, members that learn from the same
+# 60 points share errors: the floor is $\rho s^2$. In the middle, the out-of-bag error comes near the test error without a row to test on. If members
+# that saw the row vote, the error seems to be far below the noise (dotted), which nobody can predict.
+# On the right, stumps **add up** to a wave. With full steps, the test error rises in the end; shrinkage 0.1 takes more
+# members, and gets a little lower.
 #
-# And classifiers: eight small networks, trained on the same 200 digits from different random weights, in eight groups of each size.
+# And classifiers: eight small networks, trained on the same 200 digits from different random weights.
 
 # %% tags=["demo", "raises-exception"]
 def draw_committees():
@@ -671,8 +668,8 @@ except NotImplementedError:
     print("This figure needs your mean_log_probabilities.")
 
 # %% [markdown]
-# Each average beats the mean of its members, as Jensen promised. Here, averaged
-# probabilities do better than averaged logits; nothing promises that.
+# Each average beats the mean of its members, as Jensen promised. Averaged
+# probabilities do better than averaged logits here; nothing promises that.
 #
 # **Change, predict, run.** Call `draw_your_ensembles(shrinkages=(1.0, 0.1, 0.01))`. Where will the third test curve end after 250 stumps?
 #

@@ -1,12 +1,11 @@
 # %% [markdown]
 # ## 2.10 How often may it read the same page?
 #
-# The small GPT of chapter 1 read its 330,000 characters about sixteen times. Nothing here is graded; the question is what that does. For large language models it is a question of supply:
-# good text runs out. Muennighoff et al. (*Scaling Data-Constrained Language Models*, arXiv:2305.16264) trained hundreds of models on repeated text. Up to
+# The small GPT of chapter 1 read its 330,000 characters about sixteen times. What does that do? For large language models, good text runs out. Muennighoff et al. (arXiv:2305.16264) trained hundreds of models on repeated text. Up to
 # four passes were nearly as good as the same amount of new text; the value of each further pass fell, towards nothing.
 #
-# The figure trains the same small network for 480 steps on all of the training text, and on the first sixteenth of it. That is repeated 25 times: without restraint, with dropout (exercise 2.3),
-# and with twenty times as much weight decay (exercise 2.2). All are measured on the same validation text. **Predict:** how far above the first curve will the second one end? Does either restraint help within 480 steps?
+# The figure trains the same network for 480 steps on all of the training text, and on the first sixteenth of it, which it reads 25 times: without restraint, with dropout,
+# and with twenty times as much weight decay. All are measured on the same validation text. **Predict:** how far above the first curve will the second one end? Does either restraint help?
 
 # %% tags=["demo"]
 def draw_repetitions(recipes, steps=480, every=60, seed=0):
@@ -42,11 +41,11 @@ draw_repetitions({
 })
 
 # %% [markdown]
-# Read two things off. In each printed line, the distance between the losses on training text and on new text is the gap. And where the last loss of a curve is above its lowest one, the passes since then did harm: stopping early (exercise 2.4) would have been free. With all of the text there is no gap yet. With a sixteenth, unrestrained, it was 0.93 nats per token after 25 passes, and the loss on new text only 0.13 nats above that of the first curve (one run): most of what is learnt from a page again is the page. It is one run each; give `seed=1` before you believe a small difference.
+# In each printed line, the distance between the losses on training text and on new text is the gap. With all of the text there is none yet. With a sixteenth, unrestrained, it is about 0.6 bits per byte, and the loss on new text is 0.01 to 0.15 above that of the first curve (three seeds): most of what is learnt from a page again is the page. Neither restraint helps reliably: the loss on new text moves by less than 0.1, up or down with the seed. No curve turns upwards, so stopping early would not help, either.
 #
 # ### The text that repeats itself
 #
-# There is a second way of reading a page again, and nobody notices it. The corpus is Python's own documentation, and its topics quote each other. Split it by topic, and look for pieces of the validation text in the training text:
+# The corpus is Python's own documentation, and its topics quote each other. Split it by topic, and look for pieces of the validation text in the training text:
 
 # %% tags=["demo", "shown"]
 def share_seen(training: str, validation: str, length: int = 50) -> float:
@@ -68,12 +67,12 @@ def compare_splits():
 compare_splits()
 
 # %% [markdown]
-# With the first split, nearly half of the "new" text is old. When this course was written, the share was 79 % in another split by topic. There, ten times as much training seemed to improve the model of chapter 1 from 1.55 to 1.20 bits per byte. Measured on
+# With the first split, nearly half of the "new" text is old. In a different split by topic, the share was 79 %. There, ten times as much training seemed to improve the model of chapter 1 from 1.55 to 1.20 bits per byte. Measured on
 # pieces that it had not seen, it got **worse**, from 1.87 to 2.15 (one run). It is the leak of exercise 2.5: paragraphs that quote each other are one patient. So `lesson.corpus()` removes repetitions first and splits in blocks afterwards.
 #
 # **Change, predict, run.** Give `share_seen` the argument `length=20` in both calls. Which of the two numbers will rise more?
 #
 # <details><summary>Answer</summary>
 #
-# The second, from 4 % to 16 % (the first from 47 % to 54 %). Twenty characters are often a common phrase, no quotation. A test for leaks by common pieces needs pieces so long that they do not meet by chance.
+# The second, from 4 % to 16 % (the first from 47 % to 54 %). Twenty characters are often a common phrase. A test for leaks needs pieces so long that they do not meet by chance.
 # </details>

@@ -3,8 +3,8 @@
 #
 # > **Difficulty** ★★☆☆ · **30 minutes** · **12 points** · in writing, marked by a person
 #
-# The figure below shows four real training runs on digits of ten classes, A to D, as recorded. (The code that made them would give the answers away; it stands in the solved notebook, in the folder `notebooks` of the course's repository.)
-# What their owners say: B and D have 1,200 training images; A and C have 300 and a wide network. In the data of A and C, training and validation alike, about 15 % of the labels were replaced by a digit drawn at random.
+# The figure below shows four real training runs on digits of ten classes, A to D. (The code that made them would give the answers away; it stands in the solved notebook.)
+# B and D have 1,200 training images; A and C have 300 and a wide network. In the data of A and C, training and validation alike, about 15 % of the labels were replaced by a digit drawn at random.
 #
 # Each run has one of these **six** causes; two of the six fit no run:
 #

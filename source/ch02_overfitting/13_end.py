@@ -1,33 +1,33 @@
 # %% [markdown]
 # ## What you can do now
 #
-# - Say what overfitting is and is not, and read bias and variance off a set of fits.
-# - Fit an elastic net with proximal steps, and explain why plain gradient steps find no exact zeros.
-# - Write AdamW with parameter groups, and say where it differs from Adam with an L2 penalty.
+# - Say what overfitting is, and read bias and variance off a set of fits.
+# - Fit an elastic net, and explain why plain gradient steps find no exact zeros.
+# - Write AdamW with parameter groups, and say where it differs from an L2 penalty.
 # - Write dropout in two frameworks and test it by its statistics.
-# - Stop training at the right epoch and give back the right weights.
+# - Stop training at the best epoch and give back its weights.
 # - Cross-validate without leaks, and recognise a leak by a result that is too good.
 # - Augment without changing labels; mix inputs and labels.
-# - Produce double descent, and remove its peak with a ridge.
+# - Produce double descent, and remove its peak.
 # - Share a trunk between tasks, and tell transfer from interference.
 # - Say what an ensemble averages away, and what it does not.
-# - Say how often a language model may read the same text, and what helps when there is no more.
+# - Say how often a language model may read the same text.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_overfitting", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## Interview questions
 #
 # Answer each aloud, in two minutes. Model answers stand in the solved notebook (folder `notebooks` of the course's repository).
 #
-# 1. The training loss falls, the validation loss rises. Which three things do you try, in which order, and why?
-# 2. Why does L1 give exact zeros, and why does your framework's optimiser not find them?
-# 3. L2 regularisation and weight decay: the same? With which optimiser does it matter?
-# 4. Why is dropout scaled by $1/(1-p)$ during training, and what changes at test time?
+# 1. The training loss falls, the validation loss rises. Which three things do you try first, and why?
+# 2. Why does L1 give exact zeros, and why does an optimizer not find them?
+# 3. L2 regularisation and weight decay: the same? With which optimizer does it matter?
+# 4. Why is dropout scaled by $1/(1-p)$ in training, and what changes at test time?
 # 5. Early stopping restored the wrong weights. What is the likeliest bug?
 # 6. A colleague selects the 50 best of 20,000 genes and then cross-validates a classifier: 95 %. What do you ask?
 # 7. Which augmentations would you refuse for digits, for X-ray images, for text?
 # 8. The test error has a peak where features equal samples. Explain it without the word overfitting.
 # 9. Does averaging ten networks cure overfitting?
-# 10. Two tasks share a trunk and one gets worse. How do you find out why, and what can be done?
+# 10. Two tasks share a trunk and one gets worse. How do you find out why, and what do you do?
 #
 # ### BEGIN MARK SCHEME
 # **Model answers.**
@@ -48,7 +48,7 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "corrected_claims", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Claims that this chapter corrected
 #
-# What is said, what is true, and where it was shown: the table stands in the solved notebook, because it answers W2.1.
+# The table stands in the solved notebook, because it answers W2.1.
 #
 # ### BEGIN MARK SCHEME
 # | what is said | what is true | where |
@@ -67,13 +67,12 @@
 # %% [markdown]
 # ### Further reading
 #
-# - Hastie, Tibshirani, Friedman, *The Elements of Statistical Learning*, 2nd edition, Springer 2009: chapters 3, 7 and 15.
-# - Beck and Teboulle, *A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems*, SIAM J. Imaging Sciences 2, 2009.
+# - Hastie, Tibshirani, Friedman, *The Elements of Statistical Learning*, 2nd edition, 2009: chapters 3, 7 and 15.
+# - Beck and Teboulle, *A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems*, SIAM J. Imaging Sciences 2(1), 2009.
 # - Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, arXiv:1711.05101.
 # - Srivastava et al., *Dropout: A Simple Way to Prevent Neural Networks from Overfitting*, JMLR 15, 2014.
 # - Zhang et al., *mixup: Beyond Empirical Risk Minimization*, arXiv:1710.09412.
-# - Belkin et al., *Reconciling modern machine-learning practice and the classical bias-variance trade-off*, arXiv:1812.11118; Nakkiran et al., *Deep Double
-#   Descent: Where Bigger Models and More Data Hurt*, arXiv:1912.02292.
+# - Belkin et al., *Reconciling modern machine learning practice and the bias-variance trade-off*, arXiv:1812.11118.
+# - Nakkiran et al., *Deep Double Descent*, arXiv:1912.02292.
 # - Yu et al., *Gradient Surgery for Multi-Task Learning*, arXiv:2001.06782.
 # - Muennighoff et al., *Scaling Data-Constrained Language Models*, arXiv:2305.16264.
-# - Lakshminarayanan et al., *Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles*, arXiv:1612.01474.

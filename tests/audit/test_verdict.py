@@ -55,6 +55,15 @@ def test_a_check_that_checks_nothing_is_noticed(tmp_path: Path) -> None:
     assert "scale: divides_by_the_root rejects no wrong answer" in problems
 
 
+def test_a_function_whose_visible_checks_tell_nothing_is_noticed(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    for path in (tmp_path / "tests" / "answers" / TINY / "scale").glob("wrong_*.py"):
+        if "keeps_the_length" in path.read_text():
+            path.unlink()
+    problems = audit(course).problems
+    assert "scale: scale: no visible check of it rejects a wrong answer" in problems
+
+
 def test_an_exercise_is_tried_in_64_bits_where_the_chapter_says_so(tmp_path: Path) -> None:
     values = """\
     def run():

@@ -249,7 +249,7 @@ def test_the_solved_notebook_keeps_the_tags_that_nbval_reads(tmp_path: Path) -> 
     tags = '["demo", "nbval-ignore-output", "raises-exception"]'
     section.write_text(f"{section.read_text()}\n# %% tags={tags}\nprint(1)\n")
     *_, cell = build.make_solved(course.assignment(TINY)).cells
-    assert cell.metadata == {"tags": ["demo", "nbval-ignore-output"]}
+    assert cell.metadata.tags == ["demo", "nbval-ignore-output", "hide-input"]
 
 
 def test_environment_yml_lists_nothing_twice() -> None:
