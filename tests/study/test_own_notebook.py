@@ -9,10 +9,12 @@ import command
 import nbformat
 import pytest
 import tiny
-from sample_class import fill
+from sample_class import ROOT, fill
 from studying import RIGHT, WRONG, make_course
 
-from autograder.course.source import Course
+from autograder.course.build import make_solved
+from autograder.course.source import COMMANDS, Course
+from autograder.engine.submission import repair
 from autograder.study.progress import Progress
 
 
@@ -50,3 +52,19 @@ def test_a_file_that_is_no_notebook_is_refused_with_the_reason(folder: Path) -> 
     (folder / "tiny.ipynb").write_text("{")
     code, said = command.run("check", folder / "tiny.ipynb")
     assert (code, "JSON" in said) == (1, True)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("release/*/*.ipynb")), ids=lambda p: p.stem)
+def test_every_release_loads_the_commands_once(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    assert [cell.metadata.tags for cell in cells if cell.source == COMMANDS] == [["demo", "shown"]]
+
+
+def test_grading_leaves_the_commands_out_and_solved_notebooks_do_without(folder: Path) -> None:
+    assignment = Course(folder.parent.parent).assignment(tiny.TINY)
+    submitted = tiny.release(assignment)
+    assert COMMANDS in {cell.source for cell in submitted.cells}
+    repaired, notes = repair(assignment, submitted)
+    assert notes == []
+    for notebook in (repaired, make_solved(assignment)):
+        assert not any("load_ext" in cell.source for cell in notebook.cells)
