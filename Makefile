@@ -17,8 +17,7 @@ test: setup  ## every test, the audit of what has changed and of an eighth of th
 	$(BIN)/python -m pytest --nbval --nbval-current-env --dist loadscope -n $(JOBS) notebooks
 
 lab: setup  ## JupyterLab with copies of the chapters of your own, in work/
-	@$(BIN)/python -m autograder.course.work
-	$(BIN)/jupyter lab --notebook-dir work
+	@$(BIN)/autograder study
 
 build: setup  ## release/ and notebooks/ from source/
 	$(BIN)/autograder build

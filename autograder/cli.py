@@ -1,5 +1,5 @@
 """The command line: `autograder build`, `autograder grade`, `autograder report`,
-`autograder audit`, `autograder doctor`.
+`autograder audit`, `autograder study`, `autograder doctor`.
 
 Exit codes: 0 all went well (a rejected submission is a result, not a failure), 1 something
 failed or is stale, 2 wrong usage. Results go to standard output, progress to standard error.
@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,8 @@ from autograder.files import write_whole
 from autograder.results import Report, Status
 from autograder.sandbox import doctor
 from autograder.sandbox.confine import Isolation, SandboxError
+from autograder.study import chapters as released
+from autograder.study import lab, start, work
 
 log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
@@ -223,6 +226,31 @@ def examine_tests(  # noqa: PLR0913  (one parameter an option)
     audits = list(audit.audits.values())
     tables.show(audits)
     raise typer.Exit(1 if any(found.problems for found in audits) else 0)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def study(
+    context: typer.Context,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the address to open.")
+    ] = False,
+) -> None:
+    """Open JupyterLab at the start page, with copies of the chapters of your own, in work/.
+
+    Other options go to JupyterLab, such as --port=8899.
+    """
+    with _errors():
+        root = released.find_root(Path.cwd())
+        address = lab.running(root / "work")
+        if address is not None:
+            print(f"JupyterLab is open already: {address}")
+            if not no_browser:
+                webbrowser.open(address)
+            return
+        work.bring(root, log=print)
+        start.write(root)
+        options = [*(["--no-browser"] if no_browser else []), *context.args]
+        raise typer.Exit(lab.open_lab(root / "work", options))
 
 
 @app.command(name="doctor")

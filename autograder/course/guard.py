@@ -35,7 +35,7 @@ def refuse_to_erase(root: Path, path: Path, new: str) -> None:
         typed = [f"it cannot be read: {error}"[:200]]
     if typed:
         named = ", ".join(typed[:5]) + (", …" if len(typed) > 5 else "")
-        here, free = path.relative_to(root), _free(work_path(root, path)).relative_to(root)
+        here, free = path.relative_to(root), free_path(work_path(root, path)).relative_to(root)
         raise CourseError(
             f"{here} was not replaced: somebody's answers seem to be in it ({named}), and git does "
             f"not have them. Put them where nothing is overwritten, then build again: "
@@ -61,8 +61,8 @@ def work_path(root: Path, release: Path) -> Path:
     return root / "work" / release.parent.name / release.name
 
 
-def _free(path: Path) -> Path:
-    """The path, or the first like it that does not exist."""
+def free_path(path: Path) -> Path:
+    """The path, or the first like it, with a number, that does not exist."""
     numbered = (path.with_stem(f"{path.stem}_{number}") for number in count(2))
     return next(other for other in chain([path], numbered) if not other.exists())
 
