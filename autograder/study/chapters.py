@@ -151,7 +151,8 @@ def _table(content: NotebookNode) -> Iterator[tuple[str, str, str, str]]:
 
 def _sections(content: NotebookNode) -> Iterator[tuple[str, list[NotebookNode]]]:
     """The headings of the second level, each with the cells from there to the next."""
-    heading, cells = "", []
+    heading = ""
+    cells: list[NotebookNode] = []
     for cell in content.cells:
         if cell.cell_type == "markdown":
             for text in _headings(cell.source, "##"):

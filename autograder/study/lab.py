@@ -53,10 +53,8 @@ def open_lab(work: Path, options: Sequence[str]) -> int:
     """
     command = [sys.executable, "-m", "jupyterlab"]
     command += [f"--ServerApp.root_dir={work}", f"--LabApp.default_url=/lab/tree/{PAGE}", *options]
-    # Ctrl-C is for JupyterLab, which asks whether to end.
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        with subprocess.Popen(command, cwd=work, env=environment(work, os.environ)) as process:
-            return process.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    process = subprocess.Popen(command, cwd=work, env=environment(work, os.environ))
+    # Ctrl-C reaches JupyterLab, too, which asks whether to end.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    return process.wait()

@@ -8,7 +8,7 @@ typed in it, their version is kept under another name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -152,11 +152,9 @@ def _exercises(chapter: Chapter, standings: Mapping[Key, Standing]) -> str:
         if row.exercise:
             state = describe(standings[chapter_key(chapter.name), row.exercise])
         else:
-            state = "no checks here: compare with the solved notebook" if row.points else ""
+            state = "compare with the solved notebook" if row.points else "not graded"
         points = f"{row.points:g}" if row.points else ""
-        lines.append(
-            f"| {_link(chapter, row)} | {row.task} | {row.time} | {points} | {state or 'not graded'} |"
-        )
+        lines.append(f"| {_link(chapter, row)} | {row.task} | {row.time} | {points} | {state} |")
     return "\n".join(lines)
 
 

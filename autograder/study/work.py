@@ -26,7 +26,7 @@ GUIDE = "AGENTS.md"  # what AI assistants read before they help
 
 
 def bring(root: Path, log: Callable[[str], None]) -> None:
-    """Brings work/ to the present release: chapters, solved notebooks, and the guide for assistants.
+    """Brings work/ to the present release: chapters, solved notebooks, the guide for assistants.
 
     Args:
         root: the course's folder, which has release/ and notebooks/.
