@@ -21,6 +21,7 @@ from autograder.course.build import to_json
 from autograder.course.guard import free_path, work_path
 from autograder.files import write_whole
 from autograder.study.merge import merge
+from autograder.study.progress import chapter_key
 
 GUIDE = "AGENTS.md"  # what AI assistants read before they help
 
@@ -37,6 +38,7 @@ def bring(root: Path, log: Callable[[str], None]) -> None:
     """
     work = root / "work"
     for release in sorted(root.glob("release/ch*/*.ipynb")):
+        _renumber(root, release.parent.name, log)
         _bring_chapter(root, release, work_path(root, release), log)
     for solved in sorted(root.glob("notebooks/*.ipynb")):
         _bring_solved(work, solved, log)
@@ -46,6 +48,19 @@ def bring(root: Path, log: Callable[[str], None]) -> None:
 def began_as(own: Path, work: Path) -> Path:
     """Where work/ keeps what the file `own` was made of."""
     return work / ".release" / own.relative_to(work)
+
+
+def _renumber(root: Path, name: str, log: Callable[[str], None]) -> None:
+    """Moves a chapter that has another number now: its name without the number is the same."""
+    work = root / "work"
+    for earlier in sorted(work.glob(f"ch*_{chapter_key(name)}")):
+        if (work / name).exists() or (root / "release" / earlier.name).exists():
+            continue
+        base = began_as(earlier, work)
+        if base.exists():
+            base.rename(base.with_name(name))
+        earlier.rename(work / name)
+        log(f"work/{earlier.name} is work/{name} now: the chapter has another number")
 
 
 def _bring_chapter(root: Path, release: Path, own: Path, log: Callable[[str], None]) -> None:

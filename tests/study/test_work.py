@@ -117,6 +117,18 @@ def test_where_both_have_changed_the_new_text_lies_beside_and_is_named(root: Pat
     assert beside.read_text() == "my notes"
 
 
+def test_a_chapter_that_has_another_number_moves_with_all_that_is_in_it(root: Path) -> None:
+    bring(root)
+    type_in(root / "work/ch01_one/one.ipynb", "sum", "mine")
+    (root / "work/ch01_one/notes.txt").write_text("notes")
+    (root / "release/ch01_one").rename(root / "release/ch02_one")
+    assert bring(root) == ["work/ch01_one is work/ch02_one now: the chapter has another number"]
+    assert "mine" in (root / "work/ch02_one/one.ipynb").read_text()
+    assert (root / "work/ch02_one/notes.txt").exists()
+    assert not (root / "work/ch01_one").exists()
+    assert bring(root) == []
+
+
 def test_a_copy_that_cannot_be_read_stays_and_the_release_lies_beside(root: Path) -> None:
     bring(root)
     own = root / "work/ch01_one/one.ipynb"
