@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import dis
 import hashlib
-import html
 import io
 import linecache
 import os
@@ -48,6 +47,7 @@ from types import CodeType, TracebackType
 from typing import Any, Protocol, TypeVar
 from unittest import mock
 
+from autograder import tables
 from autograder.lesson import quiet
 from autograder.results import CheckResult, Code, Outcome, Remark
 from autograder.without import forbidden  # noqa: F401, for test cells
@@ -181,9 +181,11 @@ class Checks:
     Args:
         points: what the whole cell is worth, hidden checks included; equals the points
             in the cell's nbgrader metadata.
+        caption: of the table, if not how many points were earned.
     """
 
     points: float
+    caption: str = ""
     results: list[CheckResult] = field(default_factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -281,66 +283,12 @@ class Checks:
         return text
 
     def as_text(self) -> str:
-        """The table as plain text, one line a check, explanations indented below it."""
-        lines = []
-        for result in self.results:
-            mark = _MARKS[result.outcome][0]
-            points = f"{result.points:g}/{result.max_points:g}"
-            lines.append(f"{mark} {points:>5}  {result.title}")
-            lines += [f"          {line}" for line in _explanation(result)]
-        return "\n".join([*lines, self._footer()])
+        """The table as plain text."""
+        return tables.checks_as_text(self.results, self._footer())
 
     def as_html(self) -> str:
-        """The table as HTML with inline styles that suit a light and a dark page."""
-        rows = []
-        for result in self.results:
-            mark, colour = _MARKS[result.outcome]
-            words = "" if result.outcome is Outcome.PASSED else str(result.outcome)
-            details = "".join(
-                f'<div style="opacity:.85;margin-top:2px;white-space:pre-wrap">'
-                f"{html.escape(line)}</div>"
-                for line in _explanation(result, with_outcome=False)
-            )
-            hidden = ' <span style="opacity:.6">(hidden)</span>' if result.hidden else ""
-            rows.append(
-                f'<tr style="background:transparent;vertical-align:top">'
-                f'<td style="{_CELL}color:{colour};font-weight:bold;white-space:nowrap">'
-                f"{mark} {words}</td>"
-                f'<td style="{_CELL}width:100%">{html.escape(result.title)}{hidden}{details}</td>'
-                f'<td style="{_CELL}text-align:right;white-space:nowrap">'
-                f"{result.points:g} / {result.max_points:g}</td></tr>"
-            )
-        return (
-            '<table style="border-collapse:collapse;margin:4px 0;max-width:56em">'
-            f"{''.join(rows)}</table>"
-        )
-
-
-_CELL = "text-align:left;padding:4px 10px;border-bottom:1px solid rgba(128,128,128,.3);"
-_GREEN, _RED, _AMBER, _GREY = "#2e8b57", "#d1495b", "#c77700", "#808890"
-_MARKS = {
-    Outcome.PASSED: ("\N{CHECK MARK}", _GREEN),
-    Outcome.FAILED: ("\N{BALLOT X}", _RED),
-    Outcome.ERROR: ("!", _RED),
-    Outcome.NOT_ATTEMPTED: ("\N{EN DASH}", _GREY),
-    Outcome.TIMED_OUT: ("\N{BLACK SQUARE}", _AMBER),
-    Outcome.OUT_OF_MEMORY: ("\N{BLACK SQUARE}", _AMBER),
-    Outcome.KERNEL_DIED: ("\N{BLACK SQUARE}", _AMBER),
-}
-
-
-def _explanation(result: CheckResult, with_outcome: bool = True) -> list[str]:
-    lines = []
-    if result.outcome is not Outcome.PASSED:
-        if with_outcome:
-            lines.append(f"{result.outcome}{': ' if result.message else ''}{result.message}")
-        elif result.message:
-            lines.append(result.message)
-        if result.hint and result.outcome in (Outcome.FAILED, Outcome.ERROR):
-            lines.append(f"Hint: {result.hint}")
-    if result.printed.strip():
-        lines.append(f"Printed: {result.printed.strip()}")
-    return [part for line in lines for part in line.splitlines()]
+        """The table as HTML."""
+        return tables.checks_as_html(self.results, self.caption or self._footer())
 
 
 def _for_programs(result: CheckResult) -> dict[str, Any]:

@@ -10,10 +10,12 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING
 
 from autograder.checks import HIDDEN_BEGIN
+
+if TYPE_CHECKING:  # it takes a while to import, and `%check` does without
+    from nbformat import NotebookNode
 
 
 class Region(StrEnum):
@@ -111,7 +113,7 @@ def fold(cell: NotebookNode) -> None:
     JupyterLab goes by the metadata, sites made of notebooks by the tag.
     """
     if is_demo(cell) and "shown" not in cell.metadata.tags:
-        cell.metadata.setdefault("jupyter", NotebookNode())["source_hidden"] = True
+        cell.metadata.setdefault("jupyter", type(cell.metadata)())["source_hidden"] = True
         cell.metadata.tags = [*cell.metadata.tags, "hide-input"]
 
 

@@ -1,0 +1,203 @@
+"""A chapter as `%check` needs it: its exercises with their tests, hints and solutions.
+
+It is read from the chapter's source where the learner has the whole course; else, in a class, from
+the notebook itself, which has no hidden tests and no solutions. Only the standard library is used:
+what reads a chapter for builder and grader (course/source.py) takes longer to import than most
+checks take to run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from autograder.course.cells import Region, parse_lines
+
+_HINT = re.compile(
+    r"<details><summary>\s*(Hint \d+.*?)\s*</summary>(.*?)</details>", re.DOTALL | re.IGNORECASE
+)
+_HEADING = re.compile(r"^#+ (?:Exercise )?(.+)$", re.MULTILINE)
+
+
+class NotFound(Exception):
+    """There is no such chapter, notebook or exercise; the message says what there is."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell; `id` is nbgrader's, of a cell that is the course's own, or else the notebook's."""
+
+    id: str
+    kind: str
+    source: str
+    courses_own: bool = False
+    grade: bool = False
+    solution: bool = False
+
+    @property
+    def is_setup(self) -> bool:
+        """Whether the course gives it, to be run and not changed."""
+        return self.kind == "code" and self.courses_own and not (self.grade or self.solution)
+
+    @property
+    def defines(self) -> set[str]:
+        """The functions and classes at its top, even if Python cannot read it."""
+        return set(re.findall(r"^(?:async +)?(?:def|class) +(\w+)", self.source, re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise with checks.
+
+    Attributes:
+        title: with its number, as in "1.2 · Multi-head attention".
+        answer: the cell that is the learner's to fill in; with the solution where there is one.
+        test: the cell with the checks.
+        hints: (title, Markdown text) of each, in order.
+    """
+
+    id: str
+    title: str
+    answer: Cell
+    test: Cell
+    hints: tuple[tuple[str, str], ...]
+
+    @property
+    def solution(self) -> str:
+        """The reference solution without its markers; empty where there is none."""
+        lines = parse_lines(self.answer.source)
+        if not any(line.region is Region.SOLUTION for line in lines):
+            return ""
+        return "\n".join(line.text for line in lines if not line.is_marker)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter.
+
+    Attributes:
+        name: of its folder, such as "ch01_concepts".
+        cells: in order.
+        whole: whether it has hidden tests and solutions: it was read from the course's source.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    whole: bool
+
+    @cached_property
+    def exercises(self) -> dict[str, Exercise]:
+        """The exercises with checks, by id, in order."""
+        tests = {cell.id: cell for cell in self.cells if cell.kind == "code" and cell.grade}
+        found, title, hints = {}, "", []
+        for cell in self.cells:
+            if cell.kind == "markdown":
+                title = next(reversed(_HEADING.findall(_without_code(cell.source))), title)
+                hints += _HINT.findall(cell.source)
+            elif (test := tests.get(f"test_{cell.id}")) and cell.solution:
+                clean = tuple((" ".join(t.split()), text.strip()) for t, text in hints)
+                found[cell.id] = Exercise(cell.id, title, cell, test, clean)
+                hints = []
+        return found
+
+    def exercise(self, name: str) -> Exercise:
+        """The exercise called so: by its id, a name that its cell defines, or its number.
+
+        Raises:
+            NotFound: if there is none, or more than one.
+        """
+        wanted = name.strip().removeprefix("test_")
+        if wanted in self.exercises:
+            return self.exercises[wanted]
+        found = [
+            exercise
+            for exercise in self.exercises.values()
+            if wanted in exercise.answer.defines or exercise.title.split()[0] == wanted
+        ]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(self.exercises) or "none"
+        raise NotFound(f"This chapter has no exercise {wanted!r}. Its exercises are: {known}.")
+
+
+def find_course(start: Path) -> Path | None:
+    """The folder of the course that `start` lies in, if the course's source is there."""
+    for folder in (start, *start.parents):
+        if (folder / "nbgrader_config.py").is_file() and any(folder.glob("source/ch*/*.py")):
+            return folder
+    return None
+
+
+def chapter_folders(course: Path) -> list[Path]:
+    """The folders of all chapters' sources, in order."""
+    return sorted({path.parent for path in course.glob("source/ch[0-9][0-9]_*/*.py")})
+
+
+def read_source(folder: Path) -> Chapter:
+    """The chapter as written: one percent-format file a section."""
+    cells: list[Cell] = []
+    for path in sorted(folder.glob("*.py")):
+        _, *parts = re.split(r"^# %%(.*)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for head, text in zip(parts[::2], parts[1::2], strict=True):
+            found = re.search(r"nbgrader=(\{.*\})", head)
+            metadata = json.loads(found[1]) if found else {}
+            if "[markdown]" in head:
+                kind, source = "markdown", re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+            else:
+                kind, source = "code", text
+            cells.append(_cell(metadata, f"cell-{len(cells)}", kind, source.strip("\n")))
+    return Chapter(folder.name, tuple(cells), whole=True)
+
+
+def read_notebook(path: Path, name: str) -> Chapter:
+    """The chapter as a student has it.
+
+    Raises:
+        NotFound: if the file cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        cells = [
+            _cell(
+                cell.get("metadata", {}).get("nbgrader") or {},
+                str(cell.get("id", f"cell-{number}")),
+                cell["cell_type"],
+                "".join(cell["source"]),
+            )
+            for number, cell in enumerate(content["cells"])
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotFound(f"The notebook {path.name} could not be read: {error}") from None
+    return Chapter(name, tuple(cells), whole=False)
+
+
+def _cell(metadata: dict[str, object], identifier: str, kind: str, source: str) -> Cell:
+    return Cell(
+        str(metadata.get("grade_id", identifier)),
+        kind,
+        source,
+        bool(metadata),
+        bool(metadata.get("grade")),
+        bool(metadata.get("solution")),
+    )
+
+
+def _without_code(markdown: str) -> str:
+    """Without blocks of code, whose comments look like headings."""
+    return re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)
+
+
+def answers_of_another_kind(course: Path, chapter: str, exercise: Exercise) -> list[str]:
+    """Right answers that were collected for the exercise; the least like the solution first."""
+    words = set(re.findall(r"\w+", exercise.solution))
+
+    def likeness(text: str) -> float:
+        others = set(re.findall(r"\w+", text))
+        return len(words & others) / max(1, len(words | others))
+
+    folder = course / "tests" / "answers" / chapter / exercise.id
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("right_*.py"))]
+    return sorted(texts, key=likeness)
