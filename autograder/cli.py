@@ -46,7 +46,7 @@ from autograder.files import write_whole
 from autograder.results import Report, Status
 from autograder.sandbox import doctor
 from autograder.sandbox.confine import Isolation, SandboxError
-from autograder.study import chapters as released
+from autograder.study import contents
 from autograder.study import lab, start, work
 
 log = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ def study(
     Other options go to JupyterLab, such as --port=8899.
     """
     with _errors():
-        root = released.find_root(Path.cwd())
+        root = contents.find_root(Path.cwd())
         address = lab.running(root / "work")
         if address is not None:
             print(f"JupyterLab is open already: {address}")

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from autograder.course.guard import free_path
 from autograder.files import write_whole
-from autograder.study.chapters import Chapter, Row, read_chapters
+from autograder.study.contents import Chapter, Row, read_chapters
 from autograder.study.progress import Progress, Standing, chapter_key
 from autograder.study.work import GUIDE, began_as
 

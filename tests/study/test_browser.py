@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tiny
 from lab_page import SECONDS, Lab, open_lab
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
 
 from autograder.course import build
 from autograder.course.source import Course
@@ -144,3 +144,54 @@ def test_what_was_typed_is_there_after_a_restart_and_a_new_release(
         expect(lab.cell("As many results")).to_be_visible()
     found = texts(root)
     assert found.index("mine = scale([3.0], 9)") == found.index(RIGHT) + 1
+
+
+def test_a_new_learner_solves_an_exercise_and_finds_it_again(
+    browser: Browser, root: Path, home: Path
+) -> None:
+    with open_lab(browser, root, home) as lab:
+        open_chapter(lab)
+        lab.run(lab.cell("import random"))
+        answer = lab.cell("def scale")
+        if "%load_ext autograder" not in "".join(texts(root)):
+            lab.run(lab.add(lab.cell("import random"), "%load_ext autograder"))
+        lab.run(answer)
+        check = lab.add(answer, "%check")
+        lab.run(check)
+        expect(check).to_contain_text("Not attempted yet")
+
+        lab.write(answer, PASSES_THE_VISIBLE_CHECKS)
+        lab.run(answer)
+        lab.run(check)
+        table = check.get_by_role("table")
+        expect(row(table, "There are as many results as values.")).to_contain_text("passed")
+        hidden = row(table, "Every value is divided by the root of the width.")
+        expect(hidden).to_contain_text("failed")
+        expect(hidden).to_contain_text("(hidden)")
+        expect(hidden).to_contain_text("Hint: Which root?")
+
+        lab.write(answer, RIGHT)
+        lab.run(answer)
+        lab.run(check)
+        expect(row(table, "Every value is divided")).to_contain_text("passed")
+        expect(table).to_contain_text("2 of 2 points")
+        lab.save()
+        lab.page.reload()
+        lab.show("START.md")
+        solved_page(lab)
+    with open_lab(browser, root, home) as lab:
+        lab.show("START.md")
+        solved_page(lab)
+        lab.show(tiny.NOTEBOOK)
+        expect(lab.cell("%check").get_by_role("table")).to_contain_text("2 of 2 points")
+        assert RIGHT in texts(root)
+
+
+def row(table: Locator, title: str) -> Locator:
+    return table.get_by_role("row").filter(has_text=title)
+
+
+def solved_page(lab: Lab) -> None:
+    """The start page says that the exercise is solved, and how often it was checked."""
+    expect(lab.start_page).to_contain_text("You have solved every exercise.")
+    expect(row(lab.start_page, "9.1 Scale")).to_contain_text("solved, 2 checks")

@@ -12,7 +12,7 @@ from sample_class import ROOT
 from autograder.course.source import Course
 from autograder.results import CheckResult, Outcome
 from autograder.study import start
-from autograder.study.chapters import Chapter, Row, read_chapters
+from autograder.study.contents import Chapter, Row, read_chapters
 from autograder.study.progress import Progress
 
 ROWS = (
