@@ -46,8 +46,7 @@ from autograder.files import write_whole
 from autograder.results import Report, Status
 from autograder.sandbox import doctor
 from autograder.sandbox.confine import Isolation, SandboxError
-from autograder.study import contents
-from autograder.study import lab, start, work
+from autograder.study import contents, lab, start, work
 
 log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
