@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def change_the_source(root: Path, old: str, new: str) -> None:
 
 
 def open_chapter(lab: Lab) -> None:
+    lab.show("START.md")  # JupyterLab comes back with the tabs that were open
     expect(lab.start_page.get_by_role("heading", name="Large models: start here")).to_be_visible()
     lab.follow("Tiny", tiny.NOTEBOOK)
 
@@ -104,6 +106,14 @@ def test_a_learner_s_lab_is_a_learner_s_and_leaves_home_alone(
         assert "Nbgrader" not in menus
         expect(lab.page.locator(".jp-toastContainer, .Toastify__toast")).to_have_count(0)
         lab.save()
+        again = subprocess.run(
+            [sys.executable, "-m", "autograder.cli", "study", "--no-browser"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "JupyterLab is open already: http" in again.stdout
     assert {
         re.match(r"\w+://[^:/]+", url)[0]
         for url in requests

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from sample_class import ROOT
 
 from autograder.course.build import to_json
 from autograder.study import work
@@ -183,6 +186,16 @@ def test_a_run_that_is_stopped_loses_nothing(
     assert texts(root) == ["# One", "mine", "assert sum(1)", "# More"]
     beside = [name for name in files(root) if "new" in name]
     assert beside == ["work/ch01_one/one.sum.new.py"]
+
+
+def test_make_lab_studies_and_git_ignores_what_is_the_learner_s() -> None:
+    # A make that runs the tests would have this one say more than its commands.
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    made = subprocess.run(
+        ["make", "-n", "lab"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert made.stdout.splitlines()[-1].endswith("/autograder study")
+    assert "/work/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def stopping(write: Callable[[Path, str], None], steps: int) -> Callable[[Path, str], None]:
