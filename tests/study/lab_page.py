@@ -15,7 +15,7 @@ from threading import Thread
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-SECONDS = 120  # until a test gives up waiting for something to happen
+SECONDS = 60  # until a test gives up waiting for something to happen
 FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 
 
