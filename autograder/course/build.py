@@ -30,7 +30,13 @@ from traitlets.config import Config, PyFileConfigLoader
 from autograder.checks import SEED_VARIABLE
 from autograder.course.cells import Region, fold, grade_id, parse_lines
 from autograder.course.guard import refuse_to_erase
-from autograder.course.source import NOTEBOOK_METADATA, Assignment, Course, CourseError
+from autograder.course.source import (
+    COMMANDS,
+    NOTEBOOK_METADATA,
+    Assignment,
+    Course,
+    CourseError,
+)
 from autograder.files import write_whole
 
 EXECUTION_SECONDS = 300
@@ -172,6 +178,7 @@ def find_leaks(assignment: Assignment, release: NotebookNode) -> list[str]:
 def make_solved(assignment: Assignment) -> NotebookNode:
     """The notebook with solutions and visible tests, not yet executed."""
     notebook = nbformat.from_dict(assignment.source)
+    notebook.cells = [cell for cell in notebook.cells if cell.source != COMMANDS]  # for learners
     for cell in notebook.cells:
         kept = [
             line.text

@@ -88,6 +88,17 @@ class Chapter:
     cells: tuple[Cell, ...]
     whole: bool
 
+    @property
+    def key(self) -> str:
+        """The name without the number: "concepts"."""
+        return _without_number(self.name)
+
+    @property
+    def title(self) -> str:
+        """The first heading."""
+        texts = (cell.source for cell in self.cells if cell.kind == "markdown")
+        return next((found[1] for text in texts if (found := _HEADING.search(text))), self.name)
+
     @cached_property
     def exercises(self) -> dict[str, Exercise]:
         """The exercises with checks, by id, in order."""
@@ -134,6 +145,30 @@ def find_course(start: Path) -> Path | None:
 def chapter_folders(course: Path) -> list[Path]:
     """The folders of all chapters' sources, in order."""
     return sorted({path.parent for path in course.glob("source/ch[0-9][0-9]_*/*.py")})
+
+
+def find_chapter(course: Path, folder: Path, notebook: Path | None) -> Path | None:
+    """The folder of the source that a learner's notebook belongs to.
+
+    It is known by the notebook's folder, which has the chapter's name, by its own name, or by the
+    exercises in it. Numbers of chapters do not matter: they may have changed.
+    """
+    folders = chapter_folders(course)
+    stem = re.sub(r"^\d+_", "", notebook.stem) if notebook else ""
+    for name in (_without_number(folder.name), stem):
+        for candidate in folders:
+            if _without_number(candidate.name) == name:
+                return candidate
+    if notebook is None:
+        return None
+    ids = read_notebook(notebook, "").exercises.keys()
+    alike = {candidate: len(ids & read_source(candidate).exercises.keys()) for candidate in folders}
+    best = max(folders, key=alike.__getitem__, default=None)
+    return best if best and alike[best] else None
+
+
+def _without_number(name: str) -> str:
+    return re.sub(r"^ch\d+_", "", name)
 
 
 def read_source(folder: Path) -> Chapter:

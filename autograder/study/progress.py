@@ -101,7 +101,8 @@ class Progress:
 
     def standing(self, chapter: str, exercise: str) -> Standing:
         """Where the learner stands with the exercise."""
-        return _standing(self._events(chapter, exercise))
+        key = (chapter_key(chapter), exercise)
+        return _standing(self._all("WHERE (chapter, exercise) = (?, ?)", key).get(key, []))
 
     def again(self, now: datetime) -> tuple[str, str] | None:
         """An exercise solved long ago, to be solved once more: its chapter (no number) and id.
@@ -156,15 +157,15 @@ class Progress:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self._use(add)
 
-    def _events(self, chapter: str, exercise: str) -> list[sqlite3.Row]:
-        return self._all().get((chapter_key(chapter), exercise), [])
-
-    def _all(self) -> dict[tuple[str, str], list[sqlite3.Row]]:
+    def _all(
+        self, where: str = "", values: tuple[str, ...] = ()
+    ) -> dict[tuple[str, str], list[sqlite3.Row]]:
         """All events in order of time, by exercise."""
         if not self.path.exists():
             return {}
+        query = f"SELECT * FROM events {where} ORDER BY at"
         found: dict[tuple[str, str], list[sqlite3.Row]] = {}
-        for event in self._use(lambda d: d.execute("SELECT * FROM events ORDER BY at").fetchall()):
+        for event in self._use(lambda database: database.execute(query, values).fetchall()):
             found.setdefault((event["chapter"], event["exercise"]), []).append(event)
         return found
 

@@ -12,6 +12,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,14 +24,14 @@ from autograder.study.chapter import (
     Exercise,
     NotFound,
     answers_of_another_kind,
-    chapter_folders,
+    find_chapter,
     find_course,
     read_notebook,
     read_source,
 )
 from autograder.study.explain import Run, Saved, bound_names, explain, used_names
 from autograder.study.live import run_checks
-from autograder.study.progress import Progress, Standing, chapter_key
+from autograder.study.progress import Progress, Standing
 from autograder.study.show import Shown
 
 MAX_RUNS = 2_000  # cells that are remembered
@@ -78,13 +79,8 @@ class Session:
             NotFound: if it cannot be told.
         """
         path, course = self._notebook(), find_course(self.folder)
-        if course is not None:
-            folders = chapter_folders(course)
-            stem = re.sub(r"^\d+_", "", path.stem) if path else ""
-            for name in (chapter_key(self.folder.name), stem):
-                for folder in folders:
-                    if chapter_key(folder.name) == name:
-                        return read_source(folder)
+        if course is not None and (source := find_chapter(course, self.folder, path)):
+            return read_source(source)
         if path is None:
             raise NotFound(
                 "I cannot tell which chapter this notebook belongs to. Keep it in its chapter's "
@@ -110,9 +106,7 @@ class Session:
     @staticmethod
     def _is_of(run: Run, exercise: Exercise) -> bool:
         """Whether the cell that ran is the exercise's: by its id, else by what it defines."""
-        if run.cell_id == exercise.id:
-            return True
-        return bool(exercise.answer.defines & bound_names(run.source))
+        return run.cell_id == exercise.id or bool(exercise.answer.defines & bound_names(run.source))
 
     # ------------------------------------------------------------------ the commands
 
@@ -214,7 +208,7 @@ class Session:
             (exercise.title, self._standing(chapter, exercise))
             for exercise in chapter.exercises.values()
         ]
-        return show.progress(standings, [self._next(chapter, None)])
+        return show.progress(standings, [self._next(chapter, None), self._again(chapter)])
 
     # ------------------------------------------------------------------ what they need
 
@@ -277,6 +271,15 @@ class Session:
             if exercise is not done and not self._standing(chapter, exercise).solved:
                 return f"Next: {exercise.title} (`%check {exercise.id}`)."
         return "You have solved all exercises of this chapter." if order else ""
+
+    def _again(self, chapter: Chapter) -> str:
+        """Proposes an exercise that was solved long ago; empty if there is none."""
+        found = self._kept(lambda: self.progress.again(datetime.now()), None)
+        if found is None:
+            return ""
+        known = chapter.exercises if found[0] == chapter.key else {}
+        name = known[found[1]].title if found[1] in known else f"{found[1]} (chapter {found[0]})"
+        return f"You solved this long ago: {name}. Solve it once more, from nothing, in 15 minutes?"
 
     def _standing(self, chapter: Chapter, exercise: Exercise) -> Standing:
         return self._kept(lambda: self.progress.standing(chapter.name, exercise.id), Standing())

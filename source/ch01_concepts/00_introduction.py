@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Chapter 1 · What large models are made of
 #
-# Here is a model at work, before anything is explained. Run the two cells.
+# Here is a model at work, before anything is explained. Run the cells below.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import sys
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -163,6 +164,23 @@ def test_progress_is_found_again_in_a_new_kernel(notebook: Notebook) -> None:
     assert re.search(r"9\.1 · Scale +3 of 3 +1 +0 +not seen +\d{4}-\d\d-\d\d", text)
     assert re.search(r"9\.2 · Twice +not tried", text)
     assert "Next: 9.2 · Twice" in text
+
+
+def test_an_exercise_solved_long_ago_is_proposed_again(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook.run(RIGHT, "scale")
+    assert "long ago" not in notebook.says("%check") + notebook.says("%progress")
+    monkeypatch.setattr("autograder.study.progress.LONG_AGO", timedelta(0))
+    assert "You solved this long ago: 9.1 · Scale." in notebook.says("%progress")
+
+
+def test_a_progress_file_that_cannot_be_written_costs_no_result(notebook: Notebook) -> None:
+    notebook.progress.path.mkdir(parents=True)
+    notebook.run(RIGHT, "scale")
+    assert "3 of 3 points" in notebook.says("%check")
+    assert "Hint 1" in notebook.says("%hint")
+    assert "Hint 2" in notebook.says("%hint")
 
 
 # ------------------------------------------------------- what the checks cannot explain

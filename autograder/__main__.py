@@ -1,0 +1,21 @@
+"""The command `autograder`, also as `python -m autograder`.
+
+Grading needs Linux; elsewhere there are the commands of somebody who studies alone.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line."""
+    if sys.platform == "linux":
+        from autograder.cli import app
+    else:
+        from autograder.study.commands import app
+    app()
+
+
+if __name__ == "__main__":
+    main()
