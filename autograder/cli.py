@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import time
-import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,12 +50,12 @@ from autograder.sandbox import doctor
 from autograder.sandbox.confine import Isolation, SandboxError
 from autograder.study import chapter as studied
 from autograder.study import commands as studying
-from autograder.study import contents, lab, start, work
 from autograder.study.progress import Progress as LearnersProgress
 
 log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
 app.command()(studying.progress)
+app.command(context_settings=studying.PASS_ON)(studying.study)
 SECONDS_BETWEEN_LINES = 10
 Submitted = Annotated[
     Path | None,
@@ -292,31 +291,6 @@ def examine_tests(  # noqa: PLR0913  (one parameter an option)
     audits = list(audit.audits.values())
     tables.show(audits)
     raise typer.Exit(1 if any(found.problems for found in audits) else 0)
-
-
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def study(
-    context: typer.Context,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Only print the address to open.")
-    ] = False,
-) -> None:
-    """Open JupyterLab at the start page, with copies of the chapters of your own, in work/.
-
-    Other options go to JupyterLab, such as --port=8899.
-    """
-    with _errors():
-        root = contents.find_root(Path.cwd())
-        address = lab.running(root / "work")
-        if address is not None:
-            print(f"JupyterLab is open already: {address}")
-            if not no_browser:
-                webbrowser.open(address)
-            return
-        work.bring(root, log=print)
-        start.write(root)
-        options = [*(["--no-browser"] if no_browser else []), *context.args]
-        raise typer.Exit(lab.open_lab(root / "work", options))
 
 
 @app.command(name="doctor")

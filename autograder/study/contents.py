@@ -16,7 +16,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.course.cells import grade_id, is_answer, nbgrader_metadata
-from autograder.course.source import CourseError
+from autograder.study.chapter import NotFound
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def find_root(start: Path) -> Path:
     """The course's folder: the nearest one from `start` upwards that has release/ with chapters.
 
     Raises:
-        CourseError: if there is none.
+        NotFound: if there is none.
     """
     for folder in [start.resolve(), *start.resolve().parents]:
         if any(folder.glob("release/ch*/*.ipynb")):
             return folder
-    raise CourseError(
+    raise NotFound(
         f"{start} is not inside a course: no folder upwards has release/ with chapters in it. "
         "Change to the course's folder and try again"
     )

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jupyter_server.serverapp import list_running_servers
-
 from autograder.study.start import PAGE
 
 CONFIGURATION = Path(__file__).parent / "jupyter"
@@ -37,6 +35,8 @@ def environment(work: Path, present: Mapping[str, str]) -> dict[str, str]:
 
 def running(work: Path) -> str | None:
     """The address of a JupyterLab that this command has opened and that still runs, if any."""
+    from jupyter_server.serverapp import list_running_servers  # it takes a while to import
+
     for server in list_running_servers(str(work / ".jupyter" / "runtime")):
         if Path(server["root_dir"]) == work:
             token = f"?token={server['token']}" if server.get("token") else ""

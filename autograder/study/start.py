@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from autograder.course.guard import free_path
-from autograder.files import write_whole
+from autograder.files import free_path, write_whole
 from autograder.study.contents import Chapter, Row, read_chapters
 from autograder.study.progress import Progress, Standing, chapter_key
 from autograder.study.work import GUIDE, began_as

@@ -17,9 +17,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.course.build import to_json
-from autograder.course.guard import free_path, work_path
-from autograder.files import write_whole
+from autograder.files import free_path, write_whole
 from autograder.study.merge import merge
 from autograder.study.progress import chapter_key
 
@@ -39,7 +37,7 @@ def bring(root: Path, log: Callable[[str], None]) -> None:
     work = root / "work"
     for release in sorted(root.glob("release/ch*/*.ipynb")):
         _renumber(root, release.parent.name, log)
-        _bring_chapter(root, release, work_path(root, release), log)
+        _bring_chapter(root, release, work / release.parent.name / release.name, log)
     for solved in sorted(root.glob("notebooks/*.ipynb")):
         _bring_solved(work, solved, log)
     _bring_text(work / GUIDE, resources.files(__package__).joinpath(GUIDE).read_text("utf-8"), log)
@@ -91,7 +89,7 @@ def _bring_chapter(root: Path, release: Path, own: Path, log: Callable[[str], No
                 f"{here}: the cell {key!r} has changed in the new release, and you had changed it, "
                 f"too. Yours stays; the new one is {beside.relative_to(root)}"
             )
-    write_whole(own, to_json(merged.notebook))
+    write_whole(own, nbformat.writes(merged.notebook) + "\n")
     write_whole(base, text)
     log(f"{here} has the new release now ({_cells(merged.changed)}); what you typed stays")
 

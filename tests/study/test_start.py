@@ -48,7 +48,7 @@ def test_a_new_learner_sees_where_to_begin(progress: Progress) -> None:
     text = page(progress)
     assert line(text, "**Next step:**") == (
         "**Next step:** open [Chapter 1 · One](ch01_one/one.ipynb) and read to the first exercise, "
-        "[1.1 Sums](ch01_one/one.ipynb#heading=1.1-Sums) (20 min)."
+        "[1.1 Sums](ch01_one/one.ipynb#1.1-Sums) (20 min)."
     )
     assert "| about 2 hours | 0 of 2 exercises | 0 of 12 |" in text
     assert text.count("not started") == 2
