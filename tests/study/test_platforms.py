@@ -81,7 +81,7 @@ def test_the_learners_path_works_without_what_only_linux_has(tmp_path: Path, pla
 
 
 LAB = """
-import sys
+import asyncio, multiprocessing, subprocess, sqlite3, sys, webbrowser
 import nbformat
 class Nowhere:
     def find_spec(self, name, path=None, target=None):
