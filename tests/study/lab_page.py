@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -101,7 +101,11 @@ def open_lab(browser: Browser, root: Path, home: Path, **context: object) -> Ite
         page.context.close()
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(SECONDS)
+        try:
+            process.wait(SECONDS)
+        finally:  # it has a process group of its own, which ends with it
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _address(process: subprocess.Popen[str], said: list[str]) -> str:
