@@ -46,8 +46,9 @@ class Lab:
         )
 
     def cell(self, text: str) -> Locator:
-        """The code cell that holds this text."""
-        return self.page.locator(f"{FRONT} .jp-CodeCell", has_text=text).first
+        """The first code cell in whose code this text stands."""
+        code = self.page.locator(".cm-content", has_text=text)
+        return self.page.locator(f"{FRONT} .jp-CodeCell").filter(has=code).first
 
     def write(self, cell: Locator, text: str) -> None:
         """Replaces what the cell holds."""
@@ -70,7 +71,7 @@ class Lab:
         for key in ("Escape", "b", "Enter"):
             self.page.keyboard.press(key)
         self.page.keyboard.insert_text(text)
-        return self.page.locator(f"{FRONT} .jp-CodeCell.jp-mod-active")
+        return self.cell(text)
 
     def save(self) -> None:
         self.page.keyboard.press("ControlOrMeta+S")
