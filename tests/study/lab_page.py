@@ -15,7 +15,7 @@ from threading import Thread
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-SECONDS = 60  # until a test gives up waiting for something to happen
+SECONDS = 120  # until a test gives up waiting for something to happen
 FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 
 
@@ -80,8 +80,19 @@ class Lab:
 
 
 @contextmanager
-def open_lab(browser: Browser, root: Path, home: Path, **context: object) -> Iterator[Lab]:
-    """Runs `autograder study` in the course at `root` until the learner leaves."""
+def open_lab(browser: Browser, root: Path, home: Path) -> Iterator[Lab]:
+    """A browser at the address that `autograder study` opens, until the learner leaves."""
+    with serve(root, home) as (address, said):
+        page = browser.new_page()
+        page.set_default_timeout(SECONDS * 1000)
+        page.goto(address)
+        yield Lab(page, said)
+        page.close()
+
+
+@contextmanager
+def serve(root: Path, home: Path) -> Iterator[tuple[str, list[str]]]:
+    """Runs `autograder study` in the course at `root`: JupyterLab's address, and what it prints."""
     said: list[str] = []
     command = [sys.executable, "-m", "autograder.cli", "study", "--no-browser", "--port=0"]
     process = subprocess.Popen(
@@ -94,12 +105,7 @@ def open_lab(browser: Browser, root: Path, home: Path, **context: object) -> Ite
         start_new_session=True,
     )
     try:
-        address = _address(process, said)
-        page = browser.new_context(**context).new_page()
-        page.set_default_timeout(SECONDS * 1000)
-        page.goto(address)
-        yield Lab(page, said)
-        page.context.close()
+        yield _address(process, said), said
     finally:
         process.send_signal(signal.SIGTERM)
         try:
