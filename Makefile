@@ -12,13 +12,13 @@ demo: setup  ## build the course, grade a class of twelve, print the table
 	@$(BIN)/autograder grade ch01_concepts --submitted demo/submitted --jobs $(JOBS)
 
 test: setup  ## every test, the audit of what has changed and of an eighth of the rest, the notebooks
+	@tools/setup --browser
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	$(BIN)/autograder audit --published docs/validity --seeds 1 --sample 10
 	$(BIN)/python -m pytest --nbval --nbval-current-env --dist loadscope -n $(JOBS) notebooks
 
 lab: setup  ## JupyterLab with copies of the chapters of your own, in work/
-	@$(BIN)/python -m autograder.course.work
-	$(BIN)/jupyter lab --notebook-dir work
+	@$(BIN)/autograder study
 
 build: setup  ## release/ and notebooks/ from source/
 	$(BIN)/autograder build

@@ -1,5 +1,6 @@
 """The command line: `autograder build`, `autograder grade`, `autograder report`,
-`autograder audit`, `autograder doctor`, `autograder check`, `autograder progress`.
+`autograder audit`, `autograder doctor`, `autograder study`, `autograder check`,
+`autograder progress`.
 
 Exit codes: 0 all went well (a rejected submission is a result, not a failure), 1 something
 failed or is stale, 2 wrong usage. Results go to standard output, progress to standard error.
@@ -54,6 +55,7 @@ from autograder.study.progress import Progress as LearnersProgress
 log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
 app.command()(studying.progress)
+app.command(context_settings=studying.PASS_ON)(studying.study)
 SECONDS_BETWEEN_LINES = 10
 Submitted = Annotated[
     Path | None,

@@ -1,4 +1,5 @@
-"""The commands of somebody who studies alone that need no sandbox: `autograder progress`.
+"""The commands of somebody who studies alone that need no sandbox: `autograder study`,
+`autograder progress`.
 
 They work on every platform, so nothing here imports the grader. cli.py has them, too; elsewhere
 than on Linux they are all that the command `autograder` has.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import webbrowser
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +20,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from autograder.lesson import work_folder
-from autograder.study.chapter import chapter_folders, find_course, read_source
+from autograder.study.chapter import NotFound, chapter_folders, find_course, read_source
 from autograder.study.progress import Progress, Standing
 
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}  # options of another program
 WIDTH = 20  # of a bar, in characters
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -29,6 +32,35 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 @app.callback()
 def _several_commands() -> None:
     """Studying alone. Grading a class, and `autograder check`, need Linux."""
+
+
+@app.command(context_settings=PASS_ON)
+def study(
+    context: typer.Context,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the address to open.")
+    ] = False,
+) -> None:
+    """Open JupyterLab at the start page, with copies of the chapters of your own, in work/.
+
+    Other options go to JupyterLab, such as --port=8899.
+    """
+    from autograder.study import contents, lab, start, work  # they take a while to import
+
+    try:
+        root = contents.find_root(Path.cwd())
+    except NotFound as error:
+        raise typer.BadParameter(str(error)) from None
+    address = lab.running(root / "work")
+    if address is not None:
+        print(f"JupyterLab is open already: {address}")
+        if not no_browser:
+            webbrowser.open(address)
+        return
+    work.bring(root, log=print)
+    start.write(root)
+    options = [*(["--no-browser"] if no_browser else []), *context.args]
+    raise typer.Exit(lab.open_lab(root / "work", options))
 
 
 @app.command()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from studying import RIGHT, SETUP, WRONG, make_course
 
@@ -77,3 +78,46 @@ def test_the_learners_path_works_without_what_only_linux_has(tmp_path: Path, pla
     )
     assert done.returncode == 0, done.stderr
     assert "1 of 2 exercises solved" in done.stdout
+
+
+LAB = """
+import asyncio, multiprocessing, subprocess, sqlite3, sys, webbrowser
+import nbformat
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Nowhere())
+for name in {missing}:
+    sys.modules.pop(name, None)
+sys.platform = {platform!r}
+
+from pathlib import Path
+from autograder.study import contents, lab, start, work
+root = contents.find_root(Path.cwd())
+work.bring(root, print)
+assert "Next step" in start.write(root).read_text(encoding="utf-8")
+assert lab.environment(root / "work", dict())["JUPYTER_CONFIG_DIR"]
+"""
+
+
+@pytest.mark.parametrize("platform", MISSING)
+def test_what_opens_the_lab_works_without_what_only_linux_has(
+    tmp_path: Path, platform: str
+) -> None:
+    release = tmp_path / "release" / "ch01_one" / "one.ipynb"
+    release.parent.mkdir(parents=True)
+    cells = [nbformat.v4.new_markdown_cell("# One\n\n## 1.1 Sums")]
+    cells.append(
+        nbformat.v4.new_code_cell(metadata={"nbgrader": {"grade_id": "sum", "solution": True}})
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), release)
+    done = subprocess.run(
+        [sys.executable, "-c", LAB.format(missing=MISSING[platform], platform=platform)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "work/ch01_one/one.ipynb is yours now" in done.stdout.replace("\\\\", "/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from sample_class import ROOT
 from tiny import TINY, make_course
 from typer.testing import CliRunner
 
@@ -20,7 +18,7 @@ from autograder.course import build
 from autograder.course.cells import grade_id
 from autograder.course.guard import refuse_to_erase, typed_in
 from autograder.course.source import Course, CourseError
-from autograder.course.work import copy_releases
+from autograder.study import work
 
 RELEASE, OWN = Path("release", TINY, "tiny.ipynb"), Path("work", TINY, "tiny.ipynb")
 
@@ -134,36 +132,7 @@ def test_a_release_that_cannot_be_read_is_not_replaced(tiny: Course) -> None:
 
 
 def test_the_advice_never_leads_to_a_file_that_exists(tiny: Course) -> None:
-    copy_releases(tiny, log=lambda _: None)
+    work.bring(tiny.root, log=lambda _: None)
     change(RELEASE, answer)
     with pytest.raises(CourseError, match=f"mv {RELEASE} {OWN.with_stem('tiny_2')}"):
         refuse_to_erase(tiny.root, tiny.root / RELEASE, "new")
-
-
-def test_the_lab_opens_copies_that_are_never_overwritten(tiny: Course) -> None:
-    said: list[str] = []
-    copy_releases(tiny, said.append)
-    assert said == [f"{OWN} is yours now, a copy of {RELEASE}"]
-    assert OWN.read_bytes() == RELEASE.read_bytes()
-    theirs = change(OWN, answer)
-    said.clear()
-    copy_releases(tiny, said.append)
-    assert said == []
-    RELEASE.write_text(RELEASE.read_text().replace("# Tiny", "# Small"))
-    copy_releases(tiny, said.append)
-    (line,) = said
-    assert line.startswith(f"{OWN} stays as it is")
-    assert OWN.read_bytes() == theirs
-
-
-def test_make_lab_opens_work_and_git_ignores_it() -> None:
-    # A make that runs the tests would have this one say more than its commands.
-    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
-    command = ["make", "-n", "lab"]
-    made = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    commands = made.stdout.splitlines()
-    assert commands[-2].endswith("python -m autograder.course.work")
-    assert commands[-1].endswith("jupyter lab --notebook-dir work")
-    assert "/work/" in (ROOT / ".gitignore").read_text().splitlines()
