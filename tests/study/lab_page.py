@@ -38,6 +38,7 @@ class Lab:
         """Follows a link of the start page to a notebook, and waits for its kernel."""
         self.start_page.get_by_role("link", name=link).first.click()
         expect(self.page.locator(".lm-DockPanel-tabBar", has_text=notebook)).to_be_visible()
+        self.show(notebook)  # while JupyterLab restores its tabs, another may come to the front
         self.wait_for_kernel()
 
     def wait_for_kernel(self) -> None:
@@ -45,8 +46,8 @@ class Lab:
             "data-status", "idle"
         )
 
-    def cell(self, text: str) -> Locator:
-        """The first code cell in whose code this text stands."""
+    def cell(self, text: str | re.Pattern[str]) -> Locator:
+        """The first code cell in whose code this text stands, or this pattern is found."""
         code = self.page.locator(".cm-content", has_text=text)
         return self.page.locator(f"{FRONT} .jp-CodeCell").filter(has=code).first
 
@@ -66,17 +67,22 @@ class Lab:
         expect(number).to_have_text(re.compile(r"\[\d+\]:"))
 
     def add(self, below: Locator, text: str) -> Locator:
-        """A new cell with this text below another, made with the keyboard only."""
+        """A new cell with this line below another, made with the keyboard only."""
         below.locator(".cm-content").click()
         for key in ("Escape", "b", "Enter"):
             self.page.keyboard.press(key)
         self.page.keyboard.insert_text(text)
-        return self.cell(text)
+        return self.cell(whole(text))
 
     def save(self) -> None:
         self.page.keyboard.press("ControlOrMeta+S")
         expect(self.page.locator(f"{FRONT}.jp-mod-dirty")).to_have_count(0)
         expect(self.page.locator(".lm-DockPanel-tabBar .jp-mod-dirty")).to_have_count(0)
+
+
+def whole(line: str) -> re.Pattern[str]:
+    """Found in a cell that holds this line and nothing else."""
+    return re.compile(f"^{re.escape(line)}$")
 
 
 @contextmanager
