@@ -629,7 +629,10 @@ def trains_the_encoder_like_the_library():
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
             loss = train_bert_epoch(model, batches, optimizer)
             after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-            again = train_bert_epoch(model, batches[:1], optimizer)
+            with torch.no_grad():  # now class 0 is certain
+                model.classifier.weight.zero_()
+                model.classifier.bias.copy_(torch.tensor([20.0, 0.0, 0.0]))
+            again = train_bert_epoch(model, [{**batches[0], "labels": torch.zeros(4, dtype=torch.int64)}], optimizer)
         return after, float(loss), float(again)
 
     after, loss, again = probe(run, state, changes, copied(batches))
@@ -646,7 +649,7 @@ def trains_the_encoder_like_the_library():
             fail(f"After two steps, {name} is not what it is in the library's classifier.")
     if not math.isclose(loss, sum(value.item() for value in losses) / 2, rel_tol=1e-4):
         fail("The loss returned is not that of the logits from which the steps were computed.")
-    if not math.isclose(again, library(**batches[0]).loss.item(), rel_tol=1e-3):
+    if abs(again) > 1e-3:
         fail("A second call does not return the loss of its own epoch.")
 
 
