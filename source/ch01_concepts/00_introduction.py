@@ -55,14 +55,14 @@ for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or n
 # | [1.4](#1.4-Sampling) | draw text from predictions | 30 |
 # | [1.5](#1.5-A-model-of-your-own) | let your four parts write (no points) | 15 |
 # | [1.6](#1.6-A-transformer,-repaired) | repair a transformer that translates | 50 |
-# | [1.7](#1.7-A-BERT-classifier,-repaired) | repair a text classifier | 45 |
+# | [1.7](#1.7-A-BERT-classifier,-repaired) | repair a text classifier | 50 |
 # | [1.8](#1.8-A-convolutional-network,-repaired) | repair an image classifier | 30 |
-# | [1.9](#1.9-A-GAN,-repaired) | turn half a GAN into a whole one | 45 |
-# | [1.10](#1.10-Recurrence-and-convolution) | write an LSTM and a causal convolution | 45 |
+# | [1.9](#1.9-A-GAN,-repaired) | turn half a GAN into a whole one | 55 |
+# | [1.10](#1.10-Recurrence-and-convolution) | write an LSTM and a causal convolution | 50 |
 # | [1.11](#1.11-What-does-a-model-cost?) | compute memory, FLOPs and GPU-hours | 40 |
-# | [W1.1](#W1.1-Six-claims-about-large-models) | correct six claims | 40 |
-# | [W1.2](#W1.2-Three-scenarios) | choose models for three tasks | 35 |
-# | [W1.3](#W1.3-Due-diligence) | check a business plan | 40 |
+# | [W1.1](#W1.1-Six-claims-about-large-models) | correct six claims | 50 |
+# | [W1.2](#W1.2-Three-scenarios) | choose models for three tasks | 45 |
+# | [W1.3](#W1.3-Due-diligence) | check a business plan | 55 |
 #
 # Times include reading; W is in writing. You need Python, a little PyTorch (Keras in 1.8 and 1.9) and matrix multiplication. Nothing is downloaded.
 #

@@ -110,7 +110,7 @@ training_reviews, test_reviews = _examples[:720], _examples[720:]  # a frame's f
 # Short sentences of a batch are filled up with `[PAD]`. An **attention mask** marks tokens with 1 and padding
 # with 0. Without it, a sentence's logits depend on its neighbours in the batch.
 #
-# **Predict first:** in a *freshly made* model, how far do the logits move if a sentence is padded to twice its length without a mask?
+# **Predict first:** in a model whose weights are as small as at BERT's start (0.02), how far do the logits move if a sentence is padded to twice its length without a mask?
 
 # %% tags=["demo"]
 def padding_shift():
@@ -162,7 +162,7 @@ padding_shift()
 # %% [markdown]
 # ### Exercise 1.7 · The BERT classifier, repaired
 #
-# > **Difficulty** ★★☆☆ · **45 minutes** · **10 points** · PyTorch, Hugging Face Transformers
+# > **Difficulty** ★★☆☆ · **50 minutes** · **10 points** · PyTorch, Hugging Face Transformers
 #
 # **Given** are `tiny_bert_config()`, `training_reviews` (720) and `test_reviews` (240, from other frames): lists of pairs such as
 # `(review_ids("the film was not bad"), 1)`.
@@ -259,8 +259,8 @@ def train_bert_epoch(
     optimizer.
 
     Each step uses the gradient of the mean cross-entropy of its own batch, and nothing that was in
-    .grad before. The model is in training mode during all steps, whatever its mode was, and
-    afterwards.
+    .grad before. The model and all its parts are in training mode during all steps, whatever their
+    mode was, and afterwards.
 
     Args:
         model: `BertClassifier` or another that turns ids and mask into logits.
@@ -292,8 +292,9 @@ def predict_reviews(
 ) -> torch.Tensor:
     """For each example, the class with the largest logit.
 
-    Runs the model in evaluation mode and does not record gradients. Afterwards the model is in the
-    mode (`model.training`) in which it came.
+    Runs the model in evaluation mode, in its own precision, and does not record gradients.
+    Afterwards the model is in the mode in which it came. (A part that was in another mode may be
+    left in the model's.)
 
     Args:
         model: `BertClassifier` or another that turns ids and mask into logits.
@@ -334,10 +335,11 @@ class WordCounts(nn.Module):
     def __init__(self, weight):
         super().__init__()
         self.weight = nn.Parameter(weight.clone())
+        self.inner = nn.Identity()
         self.calls = []
 
     def forward(self, input_ids, attention_mask, token_type_ids=None):
-        self.calls.append((self.training, torch.is_grad_enabled()))
+        self.calls.append(({self.training, self.inner.training}, torch.is_grad_enabled()))
         words = F.one_hot(input_ids, len(self.weight)) * attention_mask[..., None]
         return words.sum(1).to(self.weight.dtype) @ self.weight
 
@@ -523,6 +525,12 @@ def ignores_the_padding():
         fail("Logits depend on how much padding there is: the mask does not reach the encoder, or not as it should.")
     if not is_near(with_noise, torch.cat(alone), 1e-4):
         fail("Logits depend on the ids at places that the mask forbids: use the mask that is passed in, not one made from the ids.")
+    ids, mask = random_ids(2, 8), torch.ones(2, 8, dtype=torch.int64)
+    ids[:, 3:5] = 0
+    with torch.no_grad():
+        truth = library(ids, attention_mask=mask).logits
+    if not is_near(classify(library.state_dict(), {}, (ids, mask))[0], truth, 1e-4):
+        fail("An id of 0 is hidden although the mask admits it: the mask alone decides.")
 
 
 @check(points=1, hint="Are token_type_ids passed on, and under their own name? Their order in BertModel.forward is not the tokenizer's.")
@@ -582,24 +590,27 @@ def takes_one_step_per_batch():
     weight, batches = torch.randn(10, 4), [random_batch(n) for n in (4, 2, 5, 1)]
 
     def run(weight, batches, stale):
-        model = WordCounts(weight).eval()
+        model = WordCounts(weight).train(stale)
         if stale:
             model.weight.grad = torch.ones_like(weight)
+            model.inner.eval()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.5)
         train_bert_epoch(model, batches, optimizer)
-        return model.weight.detach(), model.calls, batches
+        return model.weight.detach(), [*(modes for modes, _ in model.calls), {model.training, model.inner.training}], batches
 
-    after, calls, _ = probe(run, weight, copied(batches[:1]), False)
-    if not all(training for training, _ in calls):
+    after, modes, _ = probe(run, weight, copied(batches[:1]), False)
+    if any(False in each for each in modes):
         fail("The model is not in training mode: the function has to switch it on, whatever the mode was.")
     if not is_near(after, torch.tensor(by_hand(weight, batches[:1], 0.2)[0]), 1e-4):
         fail("Even one step on one batch does not follow the gradient of the mean cross-entropy of its logits.")
-    after, calls, kept = probe(run, weight, copied(batches), False)
+    after, _, kept = probe(run, weight, copied(batches), False)
     if not unchanged(batches, kept):
         fail("The batches that were passed in have changed: a second epoch would not find them as they were.")
     if not is_near(after, torch.tensor(by_hand(weight, batches, 0.2, 0.5)[0]), 1e-4):
         fail("One step is right, several are not: is each step taken along the gradient of its own batch alone, once, and in the order given?")
-    after, _, _ = probe(run, weight, copied(batches), True)
+    after, modes, _ = probe(run, weight, copied(batches), True)
+    if any(False in each for each in modes):
+        fail("A part of the model that was in evaluation mode stays in it.")
     if not is_near(after, torch.tensor(by_hand(weight, batches, 0.2, 0.5)[0]), 1e-4):
         fail("A gradient that was there before the call takes part in the first step.")
 
@@ -615,10 +626,16 @@ def trains_the_encoder_like_the_library():
         with forbidden(*LIBRARY_SHORTCUTS):
             model = BertClassifier(small_config(**changes))
             model.load_state_dict(state)
-            loss = train_bert_epoch(model, batches, torch.optim.SGD(model.parameters(), lr=0.1))
-        return {name: parameter.detach() for name, parameter in model.named_parameters()}, float(loss)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            loss = train_bert_epoch(model, batches, optimizer)
+            after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+            with torch.no_grad():  # now class 0 is certain
+                model.classifier.weight.zero_()
+                model.classifier.bias.copy_(torch.tensor([20.0, 0.0, 0.0]))
+            again = train_bert_epoch(model, [{**batches[0], "labels": torch.zeros(4, dtype=torch.int64)}], optimizer)
+        return after, float(loss), float(again)
 
-    after, loss = probe(run, state, changes, copied(batches))
+    after, loss, again = probe(run, state, changes, copied(batches))
     optimizer, losses = torch.optim.SGD(library.parameters(), lr=0.1), []
     for batch in batches:
         optimizer.zero_grad()
@@ -632,19 +649,22 @@ def trains_the_encoder_like_the_library():
             fail(f"After two steps, {name} is not what it is in the library's classifier.")
     if not math.isclose(loss, sum(value.item() for value in losses) / 2, rel_tol=1e-4):
         fail("The loss returned is not that of the logits from which the steps were computed.")
+    if abs(again) > 1e-3:
+        fail("A second call does not return the loss of its own epoch.")
 
 
 @check(points=0.5, hint="Remember model.training, call eval(), predict under no_grad, set the mode back. Collect all batches, in order.")
 def predicts_without_traces():
     """The class with the largest logit, in evaluation mode, without gradients; afterwards the mode is what it was."""
-    weight, batches = torch.randn(10, 4), [random_batch(n) for n in (4, 1, 3)]
-    for training, labelled in [(True, True), (False, False)]:
+    batches = [random_batch(n) for n in (4, 1, 3)]
+    close = torch.tensor([1, 1.0001, 1.0003, 1.0002]).expand(10, 4)  # class 2, unless the logits are rounded to 16 bits
+    for training, labelled, weight in [(True, True, torch.randn(10, 4)), (False, False, torch.randn(10, 4)), (False, True, close)]:
         given = [{key: value for key, value in batch.items() if labelled or key != "labels"} for batch in batches]
 
         def run(weight, batches, training):
             model = WordCounts(weight).train(training)
             classes = predict_reviews(model, batches)
-            return classes, model.calls, model.training, batches, model.weight.detach()
+            return classes, model.calls, {model.training, model.inner.training}, batches, model.weight.detach()
 
         classes, calls, mode, kept, after = probe(run, weight, copied(given), training)
         truth = torch.cat([WordCounts(weight)(batch["input_ids"], batch["attention_mask"]) for batch in batches]).argmax(1)
@@ -654,11 +674,11 @@ def predicts_without_traces():
             fail(f"The classes of 8 sentences in 3 batches have shape {tuple(classes.shape)}.")
         if not torch.equal(classes, truth):
             fail("The predictions are not the classes with the largest logit, in the order of the examples.")
-        if any(seen for seen, _ in calls):
+        if any(True in modes for modes, _ in calls):
             fail("The model predicts in training mode, where dropout makes the result random.")
         if any(recorded for _, recorded in calls):
             fail("Gradients are recorded while the model predicts: eval() does not stop that.")
-        if mode != training:
+        if mode != {training}:
             fail(f"The model came in {'training' if training else 'evaluation'} mode and leaves in the other one.")
         if not (unchanged(given, kept) and torch.equal(weight, after)):
             fail("The batches or the model's weights have changed.")

@@ -1,8 +1,8 @@
 # %% [markdown]
 # ## 1.9 A GAN, repaired
 #
-# In a **generative adversarial network**, one network makes samples and a different one judges them. It can have any size: GigaGAN has a billion
-# parameters (arXiv:2303.05511), those of this section fewer than 30,000.
+# In a **generative adversarial network**, one network makes samples and a different one judges them. A GAN can have any size: GigaGAN has a billion
+# parameters (arXiv:2303.05511), those that you train here fewer than 30,000.
 #
 # This listing, adapted from TensorFlow's DCGAN tutorial, is to make pictures of 128 × 128 pixels, values from 0 to 1. Which line raises an error? What else is wrong?
 #
@@ -112,7 +112,7 @@ losses_of_the_game()
 # %% [markdown]
 # ### Exercise 1.9 · The GAN, repaired
 #
-# > **Difficulty** ★★★☆ · **45 minutes** · **12 points** · Keras 3 on TensorFlow
+# > **Difficulty** ★★★☆ · **55 minutes** · **12 points** · Keras 3 on TensorFlow
 #
 # **Given**: `upsampling_plan` and `build_discriminator`. **Write** the generator, two losses and a training step.
 #
@@ -122,7 +122,7 @@ losses_of_the_game()
 # 2. `doublings` times: a transposed convolution with `width` filters of 4 × 4, stride 2, `same` padding; batch normalisation; ReLU
 # 3. a convolution with one filter of 3 × 3, `same` padding, and a sigmoid.
 #
-# The **training step** has two halves. All calls are with `training=True`: batch normalisation then uses the statistics of the batch, and moves its averages towards them, which it uses otherwise.
+# The **training step** has two halves. All calls are with `training=True`: batch normalisation then uses the statistics of the batch, and updates its running averages, which all other calls use.
 #
 # 1. *Discriminator.* Make as many images from noise as there are real ones, compute $L_D$, update the discriminator.
 # 2. *Generator.* Draw **new** noise, compute $L_G$ with the discriminator as it is **now**, update the generator.
@@ -255,7 +255,7 @@ def gan_step(
         discriminator: any network from images to (m, 1) logits that judges each image by itself, so
             real and generated ones may be judged in one call or in two.
         generator_optimizer, discriminator_optimizer: one for each network.
-        images: m real images, float32, for any m.
+        images: m real images, float32, for any m; their shape is known, inside `tf.function`, too.
         latent: width of the noise.
 
     Returns:
@@ -766,5 +766,5 @@ learn_to_draw()
 #
 # <details><summary>Answer</summary>
 #
-# The one for 30: 139,361 against 91,841. Its dense layer makes a start of 15 × 15, that for 128 one of 4 × 4.
+# The one for 30: 139,361 against 91,841, with biases everywhere. Its dense layer makes a start of 15 × 15, that for 128 one of 4 × 4.
 # </details>

@@ -55,7 +55,7 @@ three_ways()
 #
 # If the largest singular value $\lambda$ of $U$ is below 1, it falls at least as fast as $\lambda^k$: it **vanishes**. With $\lambda > 1$ it may explode (Pascanu et al., arXiv:1211.5063).
 #
-# The **LSTM** (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997) keeps a second state, the **cell** $c_t$, that no matrix multiplies. One sum, four times as wide as the cell, is cut into four parts:
+# The **LSTM** (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997) keeps a second state, the **cell** $c_t$, that no matrix multiplies; its forget gate came later (Gers, Schmidhuber and Cummins, *Learning to Forget*, 2000). One sum, four times as wide as the cell, is cut into four parts:
 #
 # $$\begin{gathered}
 # (s_i, s_f, s_g, s_o) = W x_t + a + U h_{t-1} + b, \\
@@ -168,11 +168,11 @@ what_layers_cost()
 # %% [markdown]
 # ### Exercise 1.10 · Two layers for sequences
 #
-# > **Difficulty** ★★☆☆ · **45 minutes** · **11 points** · PyTorch
+# > **Difficulty** ★★☆☆ · **50 minutes** · **11 points** · PyTorch
 #
 # **Write** four short functions. `lstm_step` and `lstm` take PyTorch's weights, such as `list(nn.LSTM(d, m).parameters())`; `causal_conv` and
 # `causal_stack` take weights in the layout of `nn.Conv1d`. All work in `float32` and `float64`, return the dtype of their inputs, do not change their arguments, and pass gradients on to all of them.
-# The hidden checks make all of PyTorch's own LSTMs and convolutions fail.
+# **The checks make all of PyTorch's own LSTMs and convolutions fail.**
 
 # %% nbgrader={"grade": false, "grade_id": "setup_sequence_layers", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def receptive_field(kernel: int, dilations: list[int]) -> int:
@@ -210,7 +210,8 @@ def lstm_step(
             output gate.
 
     Returns:
-        The state and the cell after the step, (batch, m) each.
+        The state and the cell after the step, (batch, m) each. Values and gradients are correct for
+        gates that are wide open or shut, too.
     """
     ### BEGIN SOLUTION
     weight_ih, weight_hh, bias_ih, bias_hh = weights
@@ -257,7 +258,7 @@ def causal_conv(
     ...
 
     Args:
-        x: (batch, T, d) with T of at least 1; inputs before the first count as zero.
+        x: (batch, T, d), finite, with T of at least 1; inputs before the first count as zero.
         weight: (d_out, d, kernel); the last tap, weight[:, :, -1], belongs to input t.
         bias: (d_out,).
         dilation: the distance of two taps, at least 1.
@@ -295,6 +296,9 @@ def causal_stack(
 # %% nbgrader={"grade": true, "grade_id": "test_sequence_layers", "locked": true, "points": 11, "schema_version": 3, "solution": false, "task": false}
 check = Checks(points=11)
 
+LIBRARY_LAYERS = tuple(f"torch.nn.{name}.{method}" for name in ("LSTM", "LSTMCell") for method in ("__init__", "forward"))
+THEIR_OPERATIONS = ("*lstm*", "*conv*")  # torch's, under whatever name they are called
+
 
 @check(points=1, hint="The four blocks are input gate, forget gate, candidate, output gate. The new state takes the tanh of the new cell.")
 def gates_open_and_shut():
@@ -324,7 +328,8 @@ def answers_an_impulse():
     impulse = torch.zeros(1, 7, 1)
     impulse[0, 1] = 1
     for dilation, answer in [(1, [0, 3, 2, 1, 0, 0, 0]), (2, [0, 3, 0, 2, 0, 1, 0])]:
-        output = causal_conv(impulse, torch.tensor([[[1.0, 2.0, 3.0]]]), torch.zeros(1), dilation)
+        with forbidden(*LIBRARY_LAYERS, operations=THEIR_OPERATIONS):
+            output = causal_conv(impulse, torch.tensor([[[1.0, 2.0, 3.0]]]), torch.zeros(1), dilation)
         assert output is not None, "causal_conv returns None: is the return missing?"
         assert output.shape == (1, 7, 1), f"output of shape {tuple(output.shape)} instead of (1, 7, 1)"
         found = [round(y, 3) for y in output.flatten().tolist()]
@@ -337,7 +342,8 @@ def carries_the_state_along():
     layer = nn.LSTM(2, 4, batch_first=True)
     weights, x = [parameter.detach() for parameter in layer.parameters()], torch.randn(3, 5, 2)
     truth, (h, c) = (part if isinstance(part, tuple) else part.detach() for part in layer(x))
-    result = lstm(x, weights)
+    with forbidden(*LIBRARY_LAYERS, operations=THEIR_OPERATIONS):
+        result = lstm(x, weights)
     assert result is not None, "lstm returns None: is the return missing?"
     output, pair = result
     assert output.shape == (3, 5, 4), f"for x of shape (3, 5, 2) and a state of width 4, the states have shape {tuple(output.shape)} instead of (3, 5, 4)"
@@ -365,10 +371,6 @@ def puts_relu_between():
 
 
 ### BEGIN HIDDEN TESTS
-LIBRARY_LAYERS = tuple(f"torch.nn.{name}.{method}" for name in ("LSTM", "LSTMCell") for method in ("__init__", "forward"))
-THEIR_OPERATIONS = ("*lstm*", "*conv*")  # torch's, under whatever name they are called
-
-
 def agrees(answer, truth):
     """Same shape and dtype, and equal within what rounding can explain."""
     tolerance = 1e-9 if truth.dtype == torch.float64 else 1e-5
@@ -564,15 +566,22 @@ def gradients_agree_with_torch():
     layer, weights = redrawn(nn.LSTM(3, 4, batch_first=True, dtype=torch.float64))
     x, direction = torch.randn(2, 5, 3, dtype=torch.float64), torch.randn(2, 5, 4, dtype=torch.float64)
     state, final = torch.randn(2, 2, 4, dtype=torch.float64), torch.randn(2, 2, 4, dtype=torch.float64)
-    leaves = [x.clone().requires_grad_(), *layer.parameters(), *(part.clone().requires_grad_() for part in state)]
-    output, (h, c) = layer(leaves[0], tuple(part[None] for part in leaves[5:]))
-    ((output * direction).sum() + (h[0] * final[0]).sum() + (c[0] * final[1]).sum()).backward()
     names = ("x", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "h", "c")
-    for name, answer, leaf in zip(names, probe(run_lstm, x, weights, tuple(state), direction, final), leaves, strict=True):
-        if not agrees(answer, leaf.grad):
-            fail(f"The gradient of the LSTM's {name} is wrong.")
+    for gates in ("", " where gates are wide open or shut"):
+        if gates:  # so far that exp would overflow
+            weights[2] = torch.tensor([1000.0, -1000.0], dtype=torch.float64).repeat(8)
+            with torch.no_grad():
+                layer.bias_ih_l0.copy_(weights[2])
+        layer.zero_grad()
+        leaves = [x.clone().requires_grad_(), *layer.parameters(), *(part.clone().requires_grad_() for part in state)]
+        output, (h, c) = layer(leaves[0], tuple(part[None] for part in leaves[5:]))
+        ((output * direction).sum() + (h[0] * final[0]).sum() + (c[0] * final[1]).sum()).backward()
+        for name, answer, leaf in zip(names, probe(run_lstm, x, weights, tuple(state), direction, final), leaves, strict=True):
+            if not agrees(answer, leaf.grad):
+                fail(f"The gradient of the LSTM's {name} is wrong{gates}.")
 
     layers = random_layers(3, [1, 2], [3, 4, 2])
+    layers[1][1].zero_()  # biases start at zero in many networks, and have to learn
     direction = torch.randn(2, 5, 2, dtype=torch.float64)
     answers = probe(run_stack, x, layers, direction)
     leaves = [x.clone().requires_grad_(), *(part.requires_grad_() for part in tensors_of(copied(layers)))]
@@ -624,12 +633,12 @@ footprints([1, 1, 1, 1], [1, 2, 4, 8])
 #
 # ### How much comes back
 #
-# To learn from an input, training needs a gradient. Here are five untrained layers. The second LSTM has the weights of the first, with 4
+# To learn from an input, training needs a gradient. Here are five untrained models. The second LSTM has the weights of the first, with 4
 # added to the biases of its forget gates.
 
 # %% tags=["demo"]
 def what_comes_back(forget_bias=4.0, width=16, length=80, n_runs=2):
-    """How much the last output of untrained layers depends on inputs further and further back."""
+    """How much the last output of untrained models depends on inputs further and further back."""
     scale = 1 / math.sqrt(width)  # two taps after a ReLU that lets about half through: the variance is kept
     window = receptive_field(2, [2**i for i in range(6)])
 

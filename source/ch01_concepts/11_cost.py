@@ -121,7 +121,7 @@ draw_share_of_attention()
 #
 # > **Difficulty** ★★☆☆ · **40 minutes** · **10 points** · plain Python
 #
-# **Given** is `DecoderConfig`, and two published models. **Write** seven functions of a few lines that turn it into
+# **Given** are `DecoderConfig` and two published models. **Write** seven functions of a few lines that turn a configuration into
 # parameters, bytes, FLOPs and hours, as whole numbers or floats.
 #
 # <details><summary>Hint: the FLOPs of attention</summary>
@@ -206,8 +206,9 @@ def training_bytes(config: DecoderConfig) -> int:
 
 
 def kv_cache_bytes(config: DecoderConfig, batch: int, length: int, bits: int = 16) -> float:
-    """Bytes of the keys and values of `batch` sequences of `length` tokens, when each number is
-    stored in `bits` bits. A fraction of a byte may be kept or rounded, up or down.
+    """Bytes of the keys and values of `batch` sequences of `length` tokens (at most n_positions,
+    where those are learnt), when each number is stored in `bits` bits. A fraction of a byte may be
+    kept or rounded, up or down.
 
     >>> kv_cache_bytes(LLAMA3_8B, batch=1, length=8192) / 2**30  # GiB
     1.0
@@ -238,7 +239,7 @@ def training_flops(config: DecoderConfig, tokens: float, length: int) -> float:
     """FLOPs of forward and backward passes over `tokens` tokens in sequences of `length`.
 
     Counted as in `forward_flops`; the backward pass costs twice the forward pass. `tokens` need
-    not be a multiple of `length`: the cost per token is what counts.
+    not be a multiple of `length`, and may be fewer: the cost per token is what counts.
     """
     ### BEGIN SOLUTION
     return 3 * forward_flops(config, 1, length) * tokens / length
@@ -455,7 +456,7 @@ def training_flops_are_counted():
     """The training FLOPs agree with those counted in a forward and a backward pass."""
     for model in measured_models():
         measured, both = model.batch * model.length, model.forward + model.backward
-        for tokens in (measured, measured + 1, measured * 10**9):
+        for tokens in (1, measured, measured + 1, measured * 10**9):
             answer = training_flops(model.config, tokens=tokens, length=model.length)
             compare("The number of FLOPs", model.config, answer, both / measured * tokens)
 
@@ -561,6 +562,6 @@ print(f"\nMeta's model card reports 1,300,000 H100-hours for Llama 3 8B: {traini
 #
 # <details><summary>What you should see</summary>
 #
-# The cache becomes four times as large: 4 GiB instead of 1. Parameters, the bytes for them, FLOPs and hours grow by a tenth or less, as $W_k$ and $W_v$ are a small part of a block.
+# The cache becomes four times as large: 4 GiB instead of 1. Parameters, the bytes for them, FLOPs and hours grow by about a tenth or less, as $W_k$ and $W_v$ are a small part of a block.
 # </details>
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 1.12 The rest of the map
 #
-# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. An answer with retrieval (arXiv:2005.11401) is judged by whether its source says so.
+# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. For an answer with **retrieval** (arXiv:2005.11401), passages are looked up in a collection and put into the prompt; whoever judges it checks that the passage which it names says the same.
 #
 # ### Pictures and sound
 #
@@ -63,7 +63,7 @@ boxes_and_patches()
 # 2. **Filter** by quality, and remove personal data: phone numbers came out of GPT-2 again (Carlini et al., arXiv:2012.07805).
 # 3. **Decontaminate**: take out the test sets.
 #
-# All public text may be used up between 2026 and 2032 (Villalobos et al., arXiv:2211.04325). More telemetry does not help: a language model needs text that is worth predicting.
+# All public text may be used up between 2026 and 2032 (Villalobos et al., arXiv:2211.04325). Readings of sensors and logs of devices are no substitute: a language model needs text that is worth predicting.
 #
 # ### Hardware and time
 #
@@ -100,16 +100,22 @@ time_to_train()
 # %% [markdown]
 # One GPU would need six hours for GPT-2 small, and seventy years for Llama 3 8B. The straight lines are optimistic: utilisation falls as GPUs are added (chapter 4).
 #
+# A trained model can be cut down, but then it has to be trained further: Llama 2 7B, cut to 1.3 billion parameters, on 50 billion tokens (Xia et al., arXiv:2310.06694).
+#
 # ### Open weights, open source, and the law
 #
 # A model whose weights can be downloaded is **open-weight**. The Open Source AI Definition 1.0 (2024) asks for more: code, details of the training
 # data, and use for any purpose.
 #
-# In the European Union, the AI Act (2024/1689) obliges providers of general-purpose models to document them, to respect copyright and to publish a summary of the
-# training content (article 53, since 2 August 2025). Open-source models are exempt from the documentation only, and not if they have systemic
-# risk (article 53(2)). That is presumed above $10^{25}$ FLOPs (article 51), as for Llama 3.1 405B with $3.8 \times 10^{25}$, and adds evaluations, incident reports and security (article 55).
-# China's Interim Measures for Generative AI Services (since 15 August 2023) ask for lawful sources of training data, and for consent to personal
-# information in it (article 7).
+# In the European Union, the AI Act (2024/1689) has rules for providers of general-purpose models, which have applied since 2 August 2025:
+#
+# - They document the model, respect copyright, and publish a summary of the training content (article 53).
+# - Open-source models are exempt from the documentation only, and not if they have systemic risk (article 53(2)).
+# - Systemic risk is presumed above $10^{25}$ FLOPs (article 51). Llama 3.1 405B took $3.8 \times 10^{25}$.
+# - It brings further duties: evaluations, incident reports, security (article 55).
+#
+# China's Interim Measures for Generative AI Services have applied since 15 August 2023. Sources of training data have to be lawful, and personal
+# information in it needs consent (article 7).
 #
 # **Your turn.** How many H100s would train Llama 3.1 405B within a month? Read it off the figure, then compute `gpu_hours(3.8e25, 989e12, 0.4) / 24 / 30`.
 #

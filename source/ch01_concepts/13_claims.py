@@ -1,16 +1,16 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "claims", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## W1.1 Six claims about large models
 #
-# > **Difficulty** ★★☆☆ · **40 minutes** · **12 points** · in writing, marked by a person
+# > **Difficulty** ★★☆☆ · **50 minutes** · **12 points** · in writing, marked by a person
 #
 # Such sentences stand in interview guides: lists of questions and answers for job interviews. None is correct as it stands. Choose **six**. For
 # each, write two or three sentences: what is wrong and what is true instead (one point), and **a number or a source**
-# that shows it (one point). Some numbers come from your calculator and the figures; the further reading names papers.
+# that shows it (one point). Some numbers come from your calculator and the figures (for claim 11, *Two models, one floor* in 1.3); the further reading names papers.
 #
-# 1. "Large models have higher compute efficiency."
+# 1. "A larger model needs less compute."
 # 2. "A model generalises better because it has more parameters."
 # 3. "Large models overfit more easily than small ones."
-# 4. "The number of parameters of a large model can easily be adjusted to the task."
+# 4. "A trained model can be cut to a fifth of its parameters without further training."
 # 5. "Training a large model takes hours to days."
 # 6. "A large model is one with more than a billion parameters."
 # 7. "Inception, YOLO and GANs are examples of large models."
@@ -29,7 +29,7 @@
 # Start each answer with the number of its claim, in bold: **Claim 3:** …
 #
 # ### BEGIN SOLUTION
-# **1, compute efficiency.** A larger dense model costs *more* per token: training takes about $6N$ FLOPs a token, so ten times the
+# **1, compute.** A larger dense model costs *more* per token: training takes about $6N$ FLOPs a token, so ten times the
 # parameters cost ten times the compute. What improves is *sample* efficiency: larger language models reach a given loss
 # after fewer tokens (Kaplan et al., arXiv:2001.08361).
 #
@@ -40,8 +40,8 @@
 # **3, overfitting.** Not in general. Test error can fall again beyond the point where training data is fitted exactly
 # (double descent: Belkin et al., arXiv:1812.11118). The claim holds for fine-tuning on small data and for many passes over the same data.
 #
-# **4, adjusting the size.** Another size means another training run, or distilling or pruning the model and training it further. By
-# the calculator, Llama 3 8B has 8.03 billion parameters; halving its layers leaves a model that has to be trained again.
+# **4, cutting a model.** Another size means another training run, or distilling or pruning the model and training it further. Llama 2 7B, cut to
+# 1.3 billion parameters, was trained on 50 billion more tokens (Xia et al., arXiv:2310.06694).
 #
 # **5, hours to days.** BERT-base took 4 days on 4 Cloud TPUs (arXiv:1810.04805). Llama 3.1 405B took 30.84 million H100-hours (model
 # card); on its up to 16,384 GPUs that is at least 78 days.
@@ -62,7 +62,7 @@
 # **10, convolutions.** Causal dilated convolutions beat recurrent networks on many sequence benchmarks (Bai et al., arXiv:1803.01271). With
 # kernel 2 and dilations 1, 2, 4, …, ten layers see 1,024 steps.
 #
-# **11, word order.** GPT is a causal decoder with positions: it models order by construction, each token given those before it. Its limits are
-# elsewhere: no context from the right, and errors that add up over long exact computations.
+# **11, word order.** GPT is a causal decoder with positions: it models order by construction, each token given those before it. In 1.3 a small one reaches 1.10 nats
+# per letter; who knows the last two letters, but not their order, cannot do better than 1.31. Its limits are elsewhere: no context from the right, and errors that add up over long exact computations.
 # ### END SOLUTION
 

@@ -1,10 +1,10 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "scenarios", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## W1.2 Three scenarios
 #
-# > **Difficulty** ★★☆☆ · **35 minutes** · **12 points** · in writing, marked by a person
+# > **Difficulty** ★★☆☆ · **45 minutes** · **12 points** · in writing, marked by a person
 #
 # Choose a model for each, in five to eight sentences: which family and about which size, how it gets trained or adapted, how you will judge it, and **what you give up**. Support the choice with one number that
-# you computed from the sizes, and its assumptions: memory, operations, time or cost.
+# you computed from the sizes, and its assumptions: memory, operations, time or cost. Each scenario has four points: a fitting choice, the number, what you give up, how you judge.
 #
 # 1. **A meter-reading app.** Photographs of water meters, cropped to the counter of five digits; 20,000 of them with the reading. It runs on a mid-range phone without a connection, at most 50 ms
 #    per image; assume 5 GFLOP/s that you really get, and 10 MB for the weights.

@@ -1,7 +1,7 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "due_diligence", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## W1.3 Due diligence
 #
-# > **Difficulty** ★★★☆ · **40 minutes** · **12 points** · in writing, marked by a person
+# > **Difficulty** ★★★☆ · **55 minutes** · **12 points** · in writing, marked by a person
 #
 # A fund asks you whether to invest in *Lumen*, a fictional start-up. Its plan:
 #
@@ -10,7 +10,8 @@
 # > context of 32,768 tokens, on 16 GPUs with 80 GB each. Our moat: nobody else has an open-source model as a basis, as we do with Llama. As we only sell in Europe by API, no regulation applies before 2030.
 #
 # The shape is `LUMEN` below: Llama 3 70B's, with a smaller vocabulary. **Write a memo of about one page.** Check the budget with your calculator (in `plan_numbers`, not marked), at 40 % of 989 TFLOP/s. Say
-# which claims are wrong and by what factor, what you would ask for before investing, and your advice. Include team, data rights, market and competitors.
+# which claims are wrong and by what factor, what you would ask for before investing, and your advice. Include team, data rights, market and competitors. Three points each: claims checked, numbers with units, alternatives weighed, limits of your
+# numbers and of the plan.
 #
 # ### BEGIN MARK SCHEME
 # **How it is marked.** Four criteria, 3 points each. *Claims correct*: training time, cost and memory checked, each off by the right factor; parameters do not shrink with bits. *Quantitative evidence*: numbers with units that follow from the calculator, assumptions stated.

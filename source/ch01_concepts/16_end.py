@@ -52,10 +52,10 @@
 # ### BEGIN MARK SCHEME
 # | what is said | what is true | where |
 # |---|---|---|
-# | "Large models compute more efficiently." | They cost more per token, about $6N$ FLOPs in training; they need fewer tokens to reach a loss (arXiv:2001.08361). | 1.11, W1.1 |
+# | "A larger model needs less compute." | They cost more per token, about $6N$ FLOPs in training; they need fewer tokens to reach a loss (arXiv:2001.08361). | 1.11, W1.1 |
 # | "More parameters generalise better." | Parameters and data have to grow together. | 1.0, W1.1 |
 # | "Large models overfit more easily." | Not in general: double descent. It can be true of small data that is seen many times. | W1.1, chapter 2 |
-# | "The size can easily be adjusted." | Another size is another training run, or distillation, or pruning and more training. | W1.1 |
+# | "A trained model can be cut to a fifth without further training." | Another size is another training run, or distillation, or pruning and more training. | 1.12, W1.1 |
 # | "Training takes hours to days." | For small models. Llama 3.1 405B took 30.84 million GPU-hours (model card): at least 78 days on its up to 16,384 GPUs. | 1.12, W1.1 |
 # | "Large means more than a billion." | There is no threshold. | 1.0, W1.1 |
 # | "Inception, YOLO, GANs are large models." | Vision networks of moderate size, and a way of training. | 1.0, 1.9, 1.12 |
