@@ -86,8 +86,8 @@ def draw_masks():
 draw_masks()
 
 # %% [markdown]
-# Zeroed after the softmax, the rows no longer sum to one. What is hidden still counts in the denominator, so the future leaks through it; dividing each row by its sum
-# would repair that.
+# Zeroed after the softmax, what is hidden still counts in the denominator: the future leaks through it, and rows no longer sum to one. (Dividing each row
+# by its sum would repair that.)
 #
 # ### Heads
 #
@@ -113,8 +113,8 @@ draw_masks()
 # masking and a softmax (PyTorch's or your own). PyTorch's own attention, under any name, is blocked during grading.
 #
 # 1. **Any leading dimensions**, also none. (`key.mT`, not `key.T`.)
-# 2. **Any floating-point type**, from `float16` and `bfloat16` to `float64`: the results have the inputs' type, accurate to its rounding. You may
-#    compute in a wider one.
+# 2. **Any floating-point type**, from `float16` and `bfloat16` to `float64`: the results have that type and are accurate to its
+#    rounding. You may compute in a wider one.
 # 3. **No overflow.** In `float32`, scores of $\pm 10^4$ give finite weights. A mask holds for scores up to a quarter of the
 #    type's largest number in size.
 # 4. **No NaN.** As long as inputs and products $q_i \cdot k_j$ are finite, so are results and gradients. A query that may look at nothing gets weights and output

@@ -67,7 +67,8 @@ own = assemble()
 #
 # ### The model
 #
-# It is the `TinyGPT` of 1.3 with your attention, larger (three layers of width 64, four heads), and with smaller embeddings at the start. Two changes matter more. The output layer has no matrix of its own: a token's logit is the inner
+# It is the `TinyGPT` of 1.3 with your attention, larger (three layers of width 64, four heads), and with smaller embeddings at the start.
+# Two changes matter more. The output layer has no matrix of its own: a token's logit is the inner
 # product with its embedding (**tied embeddings**: Press and Wolf, arXiv:1608.05859). And as six branches are added to the same
 # vector, the last matrix of each starts smaller, divided by $\sqrt 6$ (GPT-2's paper, section 2.3).
 
