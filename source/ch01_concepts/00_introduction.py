@@ -49,12 +49,12 @@ for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or n
 #
 # | exercise | you will | minutes |
 # |---|---|---|
-# | [1.1](#1.1-Tokens) | learn a byte-level tokenizer from a text | 45 |
-# | [1.2](#1.2-Attention) | write multi-head attention with masks | 45 |
-# | [1.3](#1.3-A-language-model-against-a-known-entropy) | judge a language model by a known entropy | 45 |
-# | [1.4](#1.4-Sampling) | draw text from predictions | 30 |
+# | [1.1](#1.1-Tokens) | learn a byte-level tokenizer from a text | 50 |
+# | [1.2](#1.2-Attention) | write multi-head attention with masks | 50 |
+# | [1.3](#1.3-A-language-model-against-a-known-entropy) | judge a language model by a known entropy | 60 |
+# | [1.4](#1.4-Sampling) | draw text from predictions | 40 |
 # | [1.5](#1.5-A-model-of-your-own) | let your four parts write (no points) | 15 |
-# | [1.6](#1.6-A-transformer,-repaired) | repair a transformer that translates | 50 |
+# | [1.6](#1.6-A-transformer,-repaired) | repair a transformer that translates | 65 |
 # | [1.7](#1.7-A-BERT-classifier,-repaired) | repair a text classifier | 50 |
 # | [1.8](#1.8-A-convolutional-network,-repaired) | repair an image classifier | 30 |
 # | [1.9](#1.9-A-GAN,-repaired) | turn half a GAN into a whole one | 55 |

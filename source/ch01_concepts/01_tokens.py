@@ -40,12 +40,12 @@ print(list("naïve 🙂".encode()))
 # **Old merges come first.** A new text is encoded with the merges in the order in which they were learnt, not with the longest token that
 # fits. With the merges b + c, a + b, ab + c, the text `abc` becomes `a`, `bc`, although there is a token `abc`.
 #
-# **A token is no character.** The two bytes of `ï` may be two tokens, and neither of them alone is valid UTF-8. Join the
+# **A token is not a character.** The two bytes of `ï` may be two tokens, and neither of them alone is valid UTF-8. Join the
 # bytes of all tokens first, then decode once.
 #
 # ### Exercise 1.1 · Byte pair encoding
 #
-# > **Difficulty** ★★☆☆ · **45 minutes** · **8 points** · plain Python
+# > **Difficulty** ★★☆☆ · **50 minutes** · **8 points** · plain Python
 #
 # **Given:** `split_text`. **Write** four functions in plain Python, without a tokenizer from a library. Tokens 0 to 255 are the
 # bytes; merge number `i` (from 0) makes token `256 + i`.
@@ -83,20 +83,19 @@ def split_text(text: str) -> list[str]:
 def train_bpe(text: str, vocab_size: int) -> list[tuple[int, int]]:
     """Learns the merges of a byte pair encoding.
 
-    Each merge is the pair of neighbouring tokens that stands at the most places in the text, its
-    pieces (`split_text`) being tokenized with the merges so far. Pairs across two pieces do not
-    count. Places may overlap: "aaa" has the pair (97, 97) at two of them. Among equally frequent
-    pairs the smallest one is taken, as Python compares tuples. The pair is then replaced by the new
-    token 256 + i, where i is the number of merges before, from left to right: "aaa" becomes
-    256, 97.
+    For each merge, cut the text into pieces (`split_text`) and apply the merges learnt so far. Then
+    take the pair of neighbouring tokens that occurs most often inside of pieces. Places may
+    overlap: "aaa" has the pair (97, 97) at two of them. Among equally frequent pairs the smallest
+    one is taken, as Python compares tuples. The pair is then replaced by the new token 256 + i,
+    where i is the number of merges before, from left to right: "aaa" becomes 256, 97.
 
     Args:
         text: any text that has a UTF-8 encoding; may be empty.
         vocab_size: the number of tokens, bytes included.
 
     Returns:
-        vocab_size - 256 merges in the order in which they were learnt; fewer if no piece has two
-        tokens left. A pair that occurs once is merged, too.
+        A new list of vocab_size - 256 merges in the order in which they were learnt; fewer if no
+        piece has two tokens left. A pair that occurs once is merged, too.
 
     Raises:
         ValueError: if vocab_size is below 256.
@@ -147,15 +146,15 @@ def merge(tokens: list[int], pair: tuple[int, int], new: int) -> list[int]:
 
 
 def encode(text: str, merges: list[tuple[int, int]]) -> list[int]:
-    """The tokens of a text.
+    """The tokens of a text, in a new list.
 
     Each piece of the text (`split_text`) starts as its bytes. Then the merges are applied to it in
     their order, each at all its places, from left to right.
 
     Args:
         text: any text that has a UTF-8 encoding; may be empty, and need not be what the merges
-            were learnt from.
-        merges: different pairs; merge i may use the tokens below 256 + i. Not modified.
+            were learnt from. A piece may be long.
+        merges: no pair occurs twice; merge i may use the tokens below 256 + i. Not modified.
 
     >>> encode("lowest", [(108, 111), (256, 119)])
     [257, 101, 115, 116]
@@ -172,7 +171,8 @@ def encode(text: str, merges: list[tuple[int, int]]) -> list[int]:
 
 
 def token_bytes(merges: list[tuple[int, int]]) -> list[bytes]:
-    """The bytes that each token stands for: entry t for token t, 256 + len(merges) of them.
+    """The bytes that each token stands for, in a new list: entry t for token t, 256 + len(merges)
+    of them.
 
     Args:
         merges: as for `encode`. Not modified.
@@ -350,6 +350,9 @@ def learns_like_the_library():
     texts = [random_text(letters, 120, rng, ",;") for letters in ("abc", "abcdefghijklm", "zyxwvABC019")]
     texts += [random_text("ab", 12, rng, ",") for _ in range(20)]
     sizes = [40, 60, 60] + [12] * 20
+    twice = [a + b for a in "abcdefghijklmnopqrstuvwxyz" for b in "abcdefghijkl"]
+    texts.append(",".join([*twice, *twice, "zy", "Azy", "B0"]))  # zy is learnt late, and then A + zy and B + 0 occur once
+    sizes.append(len(twice) + 3)
     for text, n, found in zip(texts, sizes, learnt(*[(t, 256 + n) for t, n in zip(texts, sizes, strict=True)]), strict=True):
         if difference := first_difference(found, library_merges(text, n)):
             fail(f"On a random text of {len(text)} characters, {difference}.")
@@ -406,6 +409,7 @@ def encoding_cases():
     for merges in lists:
         model = library_model(merges)
         texts = ["", " ", "  \n\t a", "aaaaa aaab", "abcabc", "\u00a0a\u2003b", "e\u0301\r\na\rb"]
+        texts[:0] = ["\ufeffab\ufeff", "ab" * 1200]  # a byte order mark, and one long piece
         texts += [random_text(letters, 25, rng, " ,\n") for letters in ("abcde", "abc", scripts, "xyzABC") for _ in range(8)]
         truths = []
         for text in texts:
@@ -440,10 +444,17 @@ def calls_do_not_disturb_each_other():
             text = decode(copy_of_ids, given)
             found.append((first, len(table), text, copy_of_ids == first and given == before))
         again = [[(int(a), int(b)) for a, b in train_bpe("abab cdcd abc", size)] for size in (258, 257, 258, 260)]
-        return found, again
+        owned = []
+        for call in (lambda: train_bpe("abcabc", 258), lambda: encode("abcabc", [(98, 99)]), lambda: token_bytes([(98, 99)])):
+            answer = call()
+            length = len(answer)
+            if isinstance(answer, list):
+                answer.append(answer[0])  # its owner may change it
+            owned.append((length, len(call())))
+        return found, again, owned
 
     cases = encoding_cases()
-    found, again = probe(run, [case[:2] for case in cases])
+    found, again, owned = probe(run, [case[:2] for case in cases])
     for (merges, texts, truths), (ids, n_tokens, text, kept) in zip([*cases, *cases[::-1]], found, strict=True):
         if not kept:
             fail("An argument was changed.")
@@ -451,6 +462,8 @@ def calls_do_not_disturb_each_other():
             fail("A call after others, with other merges, gives a different result.")
     if [len(merges) for merges in again] != [2, 1, 2, 4] or again[0] != again[2] or again[3][:2] != again[0]:
         fail("train_bpe gives a different result after other calls.")
+    if any(first != second for first, second in owned):
+        fail("A list that was returned and then changed by its owner is returned again.")
 
 
 @check(points=0.5, hint="The first 256 entries are the bytes in order, one each. bytes([t]) is one byte; bytes(t) is t zeros; chr(t).encode() is two from 128 on.")

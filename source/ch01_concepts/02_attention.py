@@ -6,13 +6,13 @@
 #
 # $$\mathrm{attention}(Q, K, V) = \underbrace{\mathrm{softmax}\!\Big(\frac{QK^\top}{\sqrt{d_k}}\Big)}_{\text{weights } A}\,V$$
 #
-# The softmax runs over the keys, so each row of $A$ sums to one.
+# The $q_i \cdot k_j / \sqrt{d_k}$ are the **scores**. The softmax runs over the keys, so each row of $A$ sums to one.
 #
 # ### Why divide by $\sqrt{d_k}$?
 #
 # If the entries of $q$ and $k$ are independent with mean 0 and variance 1, then $q \cdot k$ is
 # a sum of $d_k$ terms of variance 1. Its standard deviation is $\sqrt{d_k}$: 23 at $d_k = 512$.
-# What does a softmax make of such scores? And of scores divided by $d_k$?
+# What does a softmax make of such numbers? And of $q \cdot k / d_k$?
 
 # %% tags=["demo"]
 def draw_scales(n_keys=16, trials=400):
@@ -86,6 +86,9 @@ def draw_masks():
 draw_masks()
 
 # %% [markdown]
+# Zeroed after the softmax, what is hidden still counts in the denominator: the future leaks through it, and rows no longer sum to one. (Dividing each row
+# by its sum would repair that.)
+#
 # ### Heads
 #
 # One softmax yields one average. To look at several places, attention runs in $h$ heads on narrower vectors, and a layer $W_o$ mixes the results:
@@ -104,21 +107,23 @@ draw_masks()
 # %% [markdown]
 # ### Exercise 1.2 · Multi-head attention
 #
-# > **Difficulty** ★★★☆ · **45 minutes** · **13 points** · PyTorch
+# > **Difficulty** ★★★☆ · **50 minutes** · **13 points** · PyTorch
 #
 # **Write** `attention`, and the three methods of `MultiHeadAttention`, from matrix products (`@` or `einsum`),
-# masking and a softmax (PyTorch's or your own). PyTorch's own attention, under any name, is out of reach while you are graded.
+# masking and a softmax (PyTorch's or your own). PyTorch's own attention, under any name, is blocked during grading.
 #
 # 1. **Any leading dimensions**, also none. (`key.mT`, not `key.T`.)
-# 2. **Any floating-point type**, from `float16` and `bfloat16` to `float64`: the results have the inputs' type and its precision.
-# 3. **No overflow.** In `float32`, scores of $\pm 10^4$ give finite weights. A mask holds however low the allowed scores are.
-# 4. **No NaN.** As long as inputs and scores are finite, so are results and gradients. A query that may look at nothing gets weights and output
+# 2. **Any floating-point type**, from `float16` and `bfloat16` to `float64`: the results have that type and are accurate to its
+#    rounding. You may compute in a wider one.
+# 3. **No overflow.** In `float32`, scores of $\pm 10^4$ give finite weights. A mask holds for scores up to a quarter of the
+#    type's largest number in size.
+# 4. **No NaN.** As long as inputs and products $q_i \cdot k_j$ are finite, so are results and gradients. A query that may look at nothing gets weights and output
 #    of exactly zero.
 #
 # <details><summary>Hint: a row without any allowed key</summary>
 #
 # With $-\infty$ everywhere, the softmax is 0/0. A NaN that is replaced afterwards survives in the gradient.
-# Use the most negative *finite* number of the type (`torch.finfo`), and multiply the weights by the mask afterwards.
+# So put $-\infty$ only into rows that have an allowed key (`mask.any(-1, keepdim=True)`), and set the weights of the others to zero afterwards.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "attention", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -148,9 +153,10 @@ def attention(
     if mask is None:
         weights = F.softmax(scores, dim=-1)
     else:
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-        # Rows without an allowed key come out uniform; the product makes them zero.
-        weights = F.softmax(scores, dim=-1) * mask
+        somewhere = mask.any(-1, keepdim=True)
+        scores = scores.masked_fill(~mask & somewhere, -math.inf)
+        # Rows without an allowed key keep finite scores; the product makes their weights zero.
+        weights = F.softmax(scores, dim=-1) * somewhere
     return weights @ value, weights
     ### END SOLUTION
 

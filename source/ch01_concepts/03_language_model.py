@@ -16,7 +16,7 @@
 #   = \underbrace{\mathbb{E}\big[-\log p(x_t \mid x_{<t})\big]}_{\text{entropy of the source}}
 #   + \underbrace{\mathbb{E}\big[\mathrm{KL}\big(p(\cdot \mid x_{<t}) \,\|\, q(\cdot \mid x_{<t})\big)\big]}_{\ge\, 0}$$
 #
-# No model can lower the first term, as long as $q$ was fixed without knowledge of $x_t$ and what follows.
+# No model can get below the first term on average, as long as $q$ was fixed without knowledge of $x_t$ and what follows.
 #
 # With the natural logarithm, the loss is in **nats**; divided by $\log 2$, in **bits**; its
 # exponential is the **perplexity**, the number of equally likely tokens that would be as hard to guess.
@@ -142,7 +142,7 @@ draw_counting_models()
 # %% [markdown]
 # ### Exercise 1.3 · Language model and floor
 #
-# > **Difficulty** ★★☆☆ · **45 minutes** · **10 points** · PyTorch
+# > **Difficulty** ★★☆☆ · **60 minutes** · **10 points** · PyTorch
 #
 # **Given:** `TinyGPT`, a small causal transformer (as a bad example, `causal=False` looks ahead), `split_stream`,
 # `lm_loss` and `bits_and_perplexity`.
@@ -294,13 +294,14 @@ def evaluate_lm(model: nn.Module, stream: torch.Tensor, length: int) -> float:
     The stream is cut into windows: the first takes the tokens 0 to length - 1 as inputs, the next
     one goes on with token `length`, and so on; the last one may be shorter. A stream of `length`
     tokens or fewer is one short window. So each token but the first is predicted exactly once, from
-    those before it in its window, and each prediction counts the same.
+    the inputs of its window up to the token before it, and each prediction counts the same.
 
     Meanwhile the model is in evaluation mode and no gradients are recorded; afterwards its mode,
     its parameters and their gradients (`.grad`) are as before.
 
     Args:
-        model: from (B, T) tokens to (B, T, V) logits, for any B and for T up to `length`.
+        model: from (B, T) tokens to (B, T, V) logits, for any B and for T up to `length`; in
+            either mode, which is that of all its parts.
         stream: (n,) tokens, int64; n is at least 2. Not modified.
     """
     ### BEGIN SOLUTION
@@ -340,8 +341,9 @@ def train_lm(
     takes one step. Afterwards the model may be in either mode.
 
     Args:
-        model: from (B, T) tokens to (B, T, V) logits, for T up to `length`; in either mode.
-        optimizer: of the model's parameters.
+        model: from (B, T) tokens to (B, T, V) logits, for T up to `length`; in either mode,
+            which is that of all its parts.
+        optimizer: of all the model's parameters, perhaps in several groups.
         training, validation: tokens, int64. The validation tokens do not influence the weights.
 
     Returns:
@@ -513,6 +515,14 @@ def windows_are_uniform():
         (x, y), = probe(run, torch.arange(n) * 7 + 1, 3, length, [0])[0]
         if not (torch.equal(x, (torch.arange(length) * 7 + 1).expand(3, -1)) and torch.equal(y, x + 7)):
             fail("In a stream of length + 1 tokens there is one window, and it was not found.")
+
+    def pairs(stream):
+        generator = torch.Generator().manual_seed(3)
+        return torch.stack([draw_windows(stream, 2, 4, generator)[0][:, 0] for _ in range(100)])
+
+    first, second = probe(pairs, torch.arange(7)).T  # two of three windows: never the same with a chance of (2/3)^100
+    if not (first == second).any():
+        fail("In a small batch, no window ever comes up twice: rows have to be independent of each other.")
     n, length, n_windows = 11, 4, 7000
     stream = torch.randperm(n) + 50
     place = {int(token): i for i, token in enumerate(stream)}
@@ -594,6 +604,9 @@ def evaluates_each_token_once():
 
     table = torch.randn(89, 7, dtype=torch.float64) * 3
     cases = [(torch.randint(0, 7, (n,)), length) for n, length in [(41, 8), (44, 8), (6, 8), (2, 8), (10, 8), (5, 1), (300, 23), (301, 20)]]
+    # More than a thousand windows: the tokens after the first 1,060 surprise the model more (or less) than those.
+    surprises = [-log_softmax(table.numpy()[(t * t + t + 1) % 89])[t] for t in range(7)]
+    cases.append((torch.tensor([int(np.argmin(surprises))] * 1060 + [int(np.argmax(surprises))] * 40), 1))
     found = probe(run, [(stream.clone(), length) for stream, length in cases], table)
     for (stream, length), (value, longest, after) in zip(cases, found, strict=True):
         tokens = stream.numpy()
@@ -675,7 +688,7 @@ def trained(training, validation, factor, seed, help_with, steps=6, every=2):
         model = Watched(draw(36, 36), draw(36), factor).eval()
         for parameter in model.parameters():
             parameter.grad = torch.full_like(parameter, 50.0)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+        optimizer = torch.optim.SGD([{"params": [model.table]}, {"params": [model.bias]}], lr=0.5, momentum=0.9)
         with replaced(help_with):
             losses = train_lm(model, optimizer, training, validation, torch.Generator().manual_seed(seed), steps, every, 4, 5)
         return model.steps, [float(loss) for loss in losses], model.table.detach(), model.bias.detach()

@@ -80,7 +80,7 @@ write_greedily()
 # |---|---|
 # | **temperature** $T$ | $p_i \propto \exp(z_i / T)$: below 1 sharper, above 1 flatter |
 # | **top-k** | keep the $k$ most probable tokens (Fan et al., arXiv:1805.04833) |
-# | **top-p** | keep the fewest most probable tokens that have a probability of $p$ together (Holtzman et al.) |
+# | **top-p** | keep the smallest set of most probable tokens whose probabilities sum to $p$ or more (Holtzman et al.) |
 #
 # What is kept is scaled to sum to one. **The order matters.** Take probabilities of 0.4, 0.25, 0.2, 0.1 and 0.05, $k = 3$ and $p = 0.7$. How many
 # tokens are left with top-k first? With top-p first?
@@ -95,13 +95,13 @@ write_greedily()
 #
 # ### Exercise 1.4 · Sampling
 #
-# > **Difficulty** ★★☆☆ · **30 minutes** · **13 points** · PyTorch
+# > **Difficulty** ★★☆☆ · **40 minutes** · **13 points** · PyTorch
 #
 # **Write** four functions, with anything from PyTorch.
 #
 # <details><summary>Hint 1: top-p, and the way back</summary>
 #
-# Sort in descending order. A token is dropped if the probability of those **before** it already reaches $p$: `cumsum` minus its own.
+# Sort in descending order. A token is dropped if the probability of those **before** it already reaches $p$: shift the `cumsum` by one.
 # `scatter`, with the indices from `sort`, leads back to the tokens. `stable=True` keeps equal logits in the order of their ids.
 # </details>
 #
@@ -149,7 +149,7 @@ def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
 
     Args:
         logits: as for `keep_top_k`. Not modified.
-        p: above 0, up to 1; 1 keeps all.
+        p: from 1e-6 to 1; 1 keeps all.
 
     Returns:
         A tensor of the same shape and dtype.
@@ -167,7 +167,7 @@ def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
         return logits.clone()
     ordered, ids = logits.sort(dim=-1, descending=True, stable=True)
     probabilities = F.softmax(ordered.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1)
-    dropped = probabilities.cumsum(-1) - probabilities >= p
+    dropped = F.pad(probabilities.cumsum(-1)[..., :-1], (1, 0)) >= p
     return logits.masked_fill(dropped.scatter(-1, ids, dropped), -math.inf)
     ### END SOLUTION
 
@@ -233,7 +233,8 @@ def generate(
     as before, and gradients are recorded again if they were.
 
     Args:
-        model: from (B, T) tokens to (B, T, V) logits, for T up to `context`; in either mode.
+        model: from (B, T) tokens to (B, T, V) logits, for T up to `context`; in either mode,
+            which is that of all its parts.
         ids: (B, T), int64, T at least 1, and perhaps above `context`. Not modified.
         n_new: tokens to add to each row, 0 or more.
         temperature, top_k, top_p: as for `next_distribution`.
@@ -241,7 +242,8 @@ def generate(
             None: torch's default generator.
 
     Returns:
-        (B, T + n_new), int64: the rows of `ids`, and behind them the new tokens.
+        (B, T + n_new), int64: the rows of `ids`, and behind them the new tokens. Not a tensor of
+        `torch.inference_mode`, which no training could use.
 
     >>> generate(model, torch.tensor([[5, 7]]), 3, context=64).shape
     torch.Size([1, 5])
@@ -477,6 +479,9 @@ def temperature_has_its_limits():
         answer, = apply("next_distribution", [(rows, *arguments)])
         if not torch.allclose(answer, truth, atol=1e-6):
             fail(f"With temperature {arguments[0]:g}, " + ("there are NaNs." if answer.isnan().any() else "the largest logits do not share all the probability equally."))
+    answer, = apply("next_distribution", [(torch.tensor([-1.0, -1e-30, 0.0]), 0)])
+    if not torch.allclose(answer, torch.tensor([0.0, 0, 1])):
+        fail("At temperature 0, a logit that is hardly smaller than the largest gets some of the probability.")
     for arguments, first in [((0, 1), [0, 0.5, 0, 0.5]), ((0, None, 0.4), [0, 1.0, 0, 0])]:
         answer, = apply("next_distribution", [(rows[:1], *arguments)])
         if not torch.allclose(answer, torch.tensor([first]), atol=1e-6):
@@ -559,14 +564,14 @@ def leaves_the_model_as_it_was():
         model = Spy()
         model.train(training)
         with torch.set_grad_enabled(recording):
-            generate(model, torch.tensor([[1, 2, 3]]), 4, 3)
+            answer = generate(model, torch.tensor([[1, 2, 3]]), 4, 3)
             after = torch.is_grad_enabled()
         modes = [module.training for module in model.modules()]
-        return modes, sorted(model.modes), sorted(model.grads), after
+        return modes, sorted(model.modes), sorted(model.grads), after, answer.is_inference()
 
     for training in (True, False):
         for recording in (True, False):
-            modes, seen, grads, after = probe(run, training, recording)
+            modes, seen, grads, after, inference = probe(run, training, recording)
             if seen != [False]:
                 fail("The model is in training mode while it writes.")
             if grads != [False]:
@@ -575,6 +580,8 @@ def leaves_the_model_as_it_was():
                 fail(f"A model in {'training' if training else 'evaluation'} mode is in the other one afterwards.")
             if after != recording:
                 fail("Afterwards, gradients are recorded although they were not before, or the reverse.")
+            if inference:
+                fail("The result is a tensor of torch.inference_mode: a computation with gradients cannot use it.")
 
 
 def chi_square(counts, expected):

@@ -63,11 +63,12 @@ own = assemble()
 #
 # There is a trap in it: one paragraph in five is a repetition. In a random split, the
 # model would have read much of the validation text, and the loss would measure its memory. So `lesson.corpus()` keeps each paragraph
-# once, and gives every tenth block of twenty to validation. Chapter 2 shows what happens otherwise.
+# once, and gives every tenth block of twenty paragraphs to validation. Chapter 2 shows what happens otherwise.
 #
 # ### The model
 #
-# It is the `TinyGPT` of 1.3 with your attention, three layers, and two changes. The output layer has no matrix of its own: a token's logit is the inner
+# It is the `TinyGPT` of 1.3 with your attention, larger (three layers of width 64, four heads), and with smaller embeddings at the start.
+# Two changes matter more. The output layer has no matrix of its own: a token's logit is the inner
 # product with its embedding (**tied embeddings**: Press and Wolf, arXiv:1608.05859). And as six branches are added to the same
 # vector, the last matrix of each starts smaller, divided by $\sqrt 6$ (GPT-2's paper, section 2.3).
 

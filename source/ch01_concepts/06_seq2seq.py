@@ -165,7 +165,14 @@ def run_listings():
 run_listings()
 
 # %% [markdown]
-# Somebody makes the messages go away: listing A loses the arguments that its layers do not know, and listing B gets the missing one, `self.encoder(src, src)`. Now both run. Predict their answers to these questions.
+# Somebody makes the messages go away: listing A loses the arguments that its layers do not know, and listing B gets the missing one, `self.encoder(src, src)`. Now both run.
+# Which changes does the first output notice, in A, in B, and if all is right?
+#
+# 1. its answer is another one
+# 2. so is the next sentence of the batch
+# 3. a word of its own sentence changes
+# 4. the words after the first come in another order
+# 5. later words of its answer change
 
 # %% tags=["demo"]
 class SilencedA(ListingA):
@@ -316,7 +323,7 @@ draw_positions()
 # %% [markdown]
 # ### Exercise 1.6 · A transformer, repaired
 #
-# > **Difficulty** ★★★☆ · **50 minutes** · **12 points** · PyTorch
+# > **Difficulty** ★★★☆ · **65 minutes** · **12 points** · PyTorch
 #
 # **Write** the layers, `encode` and `decode` of `Seq2SeqTransformer`, and the
 # functions `teacher_forcing_loss` and `greedy_decode`, which are tested with other models, too.
@@ -336,14 +343,13 @@ class Seq2SeqTransformer(nn.Module):
     n_tokens - 1.
 
     It consists of token embeddings of width d_model, to which `sinusoidal_positions` are added as
-    they are,
-    n_layers encoder layers, n_layers decoder layers and a linear layer to the vocabulary. The
-    linear maps in the layers have biases; the feed-forward networks are 4 * d_model wide. There is
-    no dropout, and except for layer norms there are no other parameters.
+    they are, n_layers encoder layers, n_layers decoder layers and a linear layer to the vocabulary.
+    The linear maps in the layers have biases; the feed-forward networks are 4 * d_model wide. There
+    is no dropout, and except for layer norms there are no other parameters.
 
     A batch is padded with the token `pad` at the ends of its rows. Each row of a source has a token
-    that is not padding, and each row of a target begins with one. What is computed for one row
-    depends neither on the other rows nor on how much padding it has, nor on earlier calls.
+    that is not padding, and each row of a target begins with such a token. What is computed for one
+    row depends neither on the other rows nor on how much padding it has, nor on earlier calls.
 
     Args:
         n_tokens: size of the vocabulary.
@@ -389,8 +395,8 @@ class Seq2SeqTransformer(nn.Module):
 
         Returns:
             Logits (batch, T, n_tokens). Those at position t depend on the memory at all positions
-            that are not padding and on tgt[:, : t + 1], and on nothing else. At padding positions
-            of tgt they do not matter.
+            that are not padding and on tgt[:, : t + 1], and on nothing else, however large the
+            weights are. At padding positions of tgt they do not matter.
         """
         ### BEGIN SOLUTION
         x = self.embedding(tgt)
@@ -414,7 +420,7 @@ def teacher_forcing_loss(
 
     Args:
         model: a `Seq2SeqTransformer`, or another module with its methods `forward`, `encode` and
-            `decode`. It stays in its mode, training or evaluation.
+            `decode`. It stays in its mode, training or evaluation. Logits may be up to 1e3 in size.
         src: (batch, S), padded.
         target: (batch, T), each row with EOS as its last token and padded after that; without BOS.
         bos: the token that the decoder reads before the target.
@@ -439,13 +445,14 @@ def greedy_decode(
     """Writes a target for each source, token by token, always the most likely one.
 
     The decoder reads `bos` and then what it has written; the next token is the argmax of the logits
-    at the last position. A row ends with `eos`. Writing stops when all rows have ended, or after
-    max_length tokens. Rows that have ended may leave the batch that the decoder gets.
+    at the last position, which may be `bos` or `pad`, too. A row ends with `eos` only. Writing
+    stops when all rows have ended, or after max_length tokens. Rows that have ended may leave the
+    batch that the decoder gets.
 
     Args:
         model: a `Seq2SeqTransformer`, or another module with its methods `forward`, `encode` and
             `decode`. It runs in evaluation mode and without gradients, and is then put back into
-            the mode that it came in.
+            the mode that it came in, which is that of all its parts.
         src: (batch, S), padded; not modified, and encoded once.
         bos, eos, pad: three different tokens.
         max_length: the greatest number of tokens to write, at least 1.
@@ -760,6 +767,27 @@ def ignores_source_padding():
             fail("decode was given another memory at padding positions, and the logits changed.")
 
 
+@check(points=0.5, hint="A finite number such as -50 or -1e4 is not below every score. Use a Boolean mask, or minus infinity.")
+def masks_hold_at_large_scores():
+    """With very large weights, too, the logits do not notice later tokens, or the memory at padding."""
+    def run(src, tgt, changed, noise):
+        model = with_large_weights(Seq2SeqTransformer(n_tokens=11, d_model=16, n_heads=4, n_layers=2, pad=0))
+        with torch.no_grad():
+            for p in model.parameters():
+                p.mul_(30 if p.dim() > 1 else 1)
+            memory = model.encode(src)
+            return model.decode(tgt, memory, src), model.decode(changed, memory, src), model.decode(tgt, memory + noise, src)
+
+    src, tgt = F.pad(torch.randint(1, 11, (16, 3)), (0, 2)), torch.randint(1, 6, (16, 5))
+    changed = tgt.clone()
+    changed[:, 2:] += 5
+    logits, future, padding = probe(run, src, tgt, changed, torch.randn(16, 5, 16) * (src == 0)[..., None])
+    if largest(logits[:, :2] - future[:, :2]) > ANOTHER * largest(logits):
+        fail("The logits depend on later tokens where their scores are large.")
+    if largest(logits - padding) > ANOTHER * largest(logits):
+        fail("The logits depend on the memory at padding positions where its scores are large.")
+
+
 @check(points=1, hint="PyTorch's layers take the first axis for the length unless they are told batch_first=True.")
 def keeps_rows_apart():
     """What is computed for a row does not depend on the other rows of its batch."""
@@ -832,12 +860,13 @@ def plain_scores(tables, read, source):
     return sum(ages[age] * by_token[token] for age, token in enumerate(reversed(read))) + sum(by_source[token] for token in source)
 
 
-@check(points=2, hint="Mean over all tokens that are not padding, EOS included. Labels of padding count neither in the sum nor in the number.")
+@check(points=1.5, hint="Mean over all tokens that are not padding, EOS included. Labels of padding count neither in the sum nor in the number.")
 def loss_agrees_with_a_loop():
     """On padded batches, value and gradient of the loss agree with sums over single tokens."""
     bos, eos = 1, 2
-    for pad, lengths, width in [(0, (5, 1, 3), 6), (8, (2, 7), 8), (5, (0,), 1)]:
-        tables = plain_tables()
+    for pad, lengths, width, size in [(0, (5, 1, 3), 6, 1), (8, (2, 7), 8, 1), (5, (0,), 1, 1), (0, (9, 8, 6), 10, 30)]:
+        by_token, *others = plain_tables()
+        tables = (size * by_token, *others)  # the last logits are so large that some probabilities vanish in 32 bits
         letters = torch.tensor([token for token in range(9) if token not in (bos, eos, pad)])
         src = letters[torch.randint(0, 6, (len(lengths), 4))]
         target = torch.full((len(lengths), width), pad)
@@ -876,15 +905,15 @@ def loss_agrees_with_a_loop():
 
 
 def written_by_hand(tables, src, bos, eos, pad, max_length):
-    """Greedy decoding of each row on its own."""
+    """Greedy decoding of each row on its own: the tokens, and how many there are in each row."""
     rows = []
     for source in src.tolist():
         written = [bos]
         while len(written) <= max_length and written[-1] != eos:
             written.append(int(plain_scores(tables, written, source).argmax()))
         rows.append(written[1:])
-    longest = max(map(len, rows))
-    return torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows])
+    return torch.tensor([row + [pad] * (max(lengths) - len(row)) for row in rows]), lengths
 
 
 def task_of_writing(bos, eos, pad, batch, max_length, ends):
@@ -897,8 +926,7 @@ def task_of_writing(bos, eos, pad, batch, max_length, ends):
         by_token[:, [bos, pad]] = by_source[:, [bos, pad]] = -50
         by_source[:, eos] += 0.5 if ends else -50
         tables, src = (3 * by_token, by_source, ages), torch.randint(0, 9, (batch, 5))
-        truth = written_by_hand(tables, src, bos, eos, pad, max_length)
-        lengths = (truth != pad).sum(1)
+        truth, lengths = written_by_hand(tables, src, bos, eos, pad, max_length)
         if not ends or (3 <= lengths.max() < max_length and (truth == eos).any(1).all() and (batch == 1 or lengths.min() < lengths.max())):
             return tables, src, truth
 
@@ -926,6 +954,13 @@ def greedy_follows_the_argmax():
                 fail("The number of columns is not the length of the longest row, with EOS and without BOS.")
             if not torch.equal(written, truth):
                 fail("What is written is not, step by step, the argmax after BOS and what was written before, with PAD after EOS.")
+        steps, source = torch.zeros(9, 9), torch.zeros(9, 9)
+        for token, following in [(bos, 3), (3, pad), (pad, bos)]:  # a row that goes round in a circle, and one that ends at once
+            steps[token, following] = 20.0
+        source[5, eos] = 50.0
+        written, *_ = decoded((steps, source, torch.eye(12)[0]), torch.tensor([[3], [5]]), bos, eos, pad, 7)
+        if written.tolist() != [[3, pad, bos, 3, pad, bos, 3], [eos, pad, pad, pad, pad, pad, pad]]:
+            fail("A row goes on after PAD or BOS, if these are the argmax: only EOS ends it.")
 
 
 @check(points=1, hint="model.eval() and torch.no_grad() before, model.train(...) after; encode before the loop; leave the loop when all rows have ended.")
