@@ -118,6 +118,6 @@ draw_bias_and_variance()
 #
 # <details><summary>What you should see</summary>
 #
-# Degree 5: it can bend more, and the data pays for that. For degrees up to 5, a quarter of the variance is left, since the variance is about $\sigma^2 (\text{degree} + 1) / n$ here.
+# Degree 5: its bias is smaller, and 80 points determine two more coefficients well enough. (The noise hides most of the difference.) For degrees up to 5, a quarter of the variance is left, since the variance is about $\sigma^2 (\text{degree} + 1) / n$ here.
 # At degree 15 less than a twentieth is left: 80 points hold such a polynomial, 20 hardly did.
 # </details>

@@ -89,7 +89,7 @@ draw_decay()
 # %% [markdown]
 # ### Exercise 2.2 · AdamW with parameter groups
 #
-# > **Difficulty** ★★☆☆ · **40 minutes** · **11 points** · PyTorch
+# > **Difficulty** ★★☆☆ · **45 minutes** · **11 points** · PyTorch
 #
 # **Given** `NORM_LAYERS`, the normalisation layers of PyTorch, and the class `DecoupledAdam` up to its
 # constructor. Its base class offers
@@ -156,15 +156,14 @@ class DecoupledAdam(torch.optim.Optimizer):
         bias corrections.
 
         Each group has its own settings. lr and weight_decay may change from step to step: a
-        schedule writes to group["lr"]. A parameter whose gradient is None is skipped altogether: neither the parameter
-        nor anything kept for it changes, and t counts only the steps that the parameter itself has
-        taken. A gradient of zeros is a gradient.
+        schedule writes to group["lr"]. A parameter whose gradient is None is skipped altogether:
+        neither the parameter nor anything kept for it changes, and t counts only the steps that the
+        parameter itself has taken. A gradient of zeros is a gradient.
 
-        Parameters are dense, of float32 or float64 and of any shape. They are changed in place
-        (what shares their memory sees it) and computed in their own type; gradients are not
-        modified. All that is
-        needed to continue after state_dict and load_state_dict is kept in self.state or
-        self.param_groups.
+        Parameters are dense, of float32 or float64 and of any shape, contiguous or not. They are
+        changed in place (what shares their memory sees it) and computed in their own type;
+        gradients are not modified. All that is needed to continue after state_dict and
+        load_state_dict is kept in self.state or self.param_groups.
         """
         ### BEGIN SOLUTION
         for group in self.param_groups:
@@ -194,9 +193,9 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     with "bias" in their own name, the part after the last dot: bias, in_proj_bias, bias_hh_l0. All
     others are decayed, whatever their shapes, also those of other modules inside such a layer.
 
-    Each parameter is listed once, also if it is tied (used in several places, which agree on
-    whether it decays). Frozen ones (requires_grad is False) are left out. The model is not
-    modified.
+    A tied parameter, used in several places, is listed once; you may assume that these places
+    agree on whether it decays. Frozen ones (requires_grad is False) are left out. The model is not
+    modified, not even by marks on its parameters.
 
     Returns:
         [{"params": [...], "weight_decay": weight_decay}, {"params": [...], "weight_decay": 0.0}],
@@ -264,6 +263,15 @@ def three_steps_agree_with_torch():
     for t in (1, 2, 3):
         numbers = [[round(value, 4) for value in row[t].tolist()] for row in (found, path)]
         assert torch.allclose(found[t], path[t], atol=1e-5), f"after step {t} the parameter is {numbers[0]}, and with torch.optim.AdamW {numbers[1]}"
+
+
+@check(points=0.5, hint="Skip it before anything of it is touched.")
+def leaves_out_what_has_no_gradient():
+    """A parameter whose gradient is None stays as it is, and the next one is stepped."""
+    start, gradients = [torch.tensor([2.0]), torch.tensor([3.0])], [[None, torch.tensor([1.0])]]
+    idle, moving = probe(travel, DecoupledAdam, start, gradients, [([0, 1], {})], dict(lr=0.1, weight_decay=0.5))
+    assert idle[1].tolist() == [2], f"a parameter of 2 without gradient became {idle[1].item():g}"
+    assert moving[1].item() < 3, f"the parameter after it, 3 with a gradient of 1, became {moving[1].item():g}"
 
 
 @check(points=1, hint="Go through the modules. What belongs to a norm layer does not decay, nor does a bias.")
@@ -420,7 +428,7 @@ def groups_are_independent():
         fail("A change of one group's settings changes the path of another group.")
 
 
-@check(points=1, hint="Skip the parameter before anything of it is touched, and count steps for each parameter.")
+@check(points=0.5, hint="Skip the parameter before anything of it is touched, and count steps for each parameter.")
 def skips_without_gradient():
     """A parameter without gradient stays as it is, and counts only the steps that it takes."""
     shapes = [(3,), (3,), (2,)]
@@ -480,7 +488,8 @@ def only_parameters_change():
     """A step changes the parameters in place, and neither the gradients nor torch's gradient mode."""
     def run(start, gradients):
         with forbidden(*TORCHS_ADAM):
-            parameters = [tensor.clone().requires_grad_() for tensor in start]
+            columns_first = [tensor.t().clone(memory_format=torch.contiguous_format).t() for tensor in start]  # not contiguous
+            parameters = [tensor.requires_grad_() for tensor in columns_first]
             shared = [p.detach() for p in parameters]  # the same memory
             optimizer = DecoupledAdam([{"params": parameters[:1]}, {"params": parameters[1:], "weight_decay": 0.0}], lr=0.1, weight_decay=0.5)
             after, kept = [], []
@@ -493,13 +502,14 @@ def only_parameters_change():
                 kept.append(all(p.grad is gradient for p, gradient in zip(parameters, given, strict=True)))
                 if not torch.is_grad_enabled():
                     torch.set_grad_enabled(True)
-                    return after, None, None, False
+                    return after, None, None, False, None
             in_place = [(p.detach() - other).abs().max().item() for p, other in zip(parameters, shared, strict=True)]
-            return after, max(in_place), all(kept), all(p.requires_grad and p.is_leaf for p in parameters)
+            clean = all(p.requires_grad and p.is_leaf for p in parameters)
+            return after, max(in_place), all(kept), clean, [p.detach().clone() for p in parameters]
 
     shapes = [(2, 3), (4,)]
-    gradients = random_gradients(3, shapes)
-    after, distance, kept, clean = probe(run, random_starts(shapes), gradients)
+    start, gradients = random_starts(shapes), random_gradients(3, shapes)
+    after, distance, kept, clean, final = probe(run, start, gradients)
     if any(not torch.equal(a, b) for step, truth in zip(after, gradients, strict=True) for a, b in zip(step, truth, strict=True)):
         fail("The gradients were modified: whoever logs or clips them next gets something else.")
     if not clean:
@@ -508,6 +518,8 @@ def only_parameters_change():
         fail("After a step, p.grad is another tensor or None.")
     if distance > 0:
         fail("The parameters got new memory: tensors that shared it with them still have the old values.")
+    if torch.equal(final[0], start[0]):
+        fail("A parameter that is not contiguous in memory, such as a transposed one, does not move: reshape makes a copy of it.")
 
 
 class Oddities(nn.Module):
@@ -544,9 +556,11 @@ def sorted_by_student(build, weight_decay):
     names = {id(p): name for name, p in model.named_parameters()}
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    attributes = lambda: [sorted(vars(owner)) for owner in [*model.modules(), *model.parameters()]]
+    before = attributes()
     groups = [([names.get(id(p), "") for p in group["params"]], float(group["weight_decay"])) for group in decay_groups(model, weight_decay)]
     unchanged = all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
-    unchanged &= frozen == {name for name, p in model.named_parameters() if not p.requires_grad}
+    unchanged &= before == attributes() and frozen == {name for name, p in model.named_parameters() if not p.requires_grad}
     return groups, unchanged, list(names.values()), frozen
 
 
@@ -603,6 +617,7 @@ def each_trainable_parameter_once():
         (lambda: nn.Linear(2, 2, bias=False), ["weight"], []),
         (lambda: nn.BatchNorm1d(2), [], ["weight", "bias"]),
         (lambda: nn.Linear(2, 2).requires_grad_(False), [], []),
+        (lambda: nn.ParameterDict({"a": torch.ones(0, 2), "b": torch.ones(0, 3)}), ["a", "b"], []),  # both empty, at the same address
         (lambda: nn.Sequential(*(nn.Linear(2, 2) for _ in range(12))), [f"{i}.weight" for i in range(12)], [f"{i}.bias" for i in range(12)]),
     ]
 

@@ -110,7 +110,7 @@ draw_shares()
 #
 # - An epoch is an **improvement** if its value beats the best one so far by *more than* `min_delta`. The first
 #   number is one, too. A tie is none, and NaN never is, not even in the first epoch.
-# - Gains are measured against the **best value**, that of the last improvement. So many tiny ones count in the end.
+# - Gains are measured against the **best value**, that of the last improvement. So several gains below `min_delta` can add up to an improvement.
 # - **Patience** $p$: training stops as soon as $p$ epochs *in a row* were no improvements.
 
 # %% tags=["demo"]
@@ -187,7 +187,7 @@ try_copies()
 # (`model.get_weights()`: a list of NumPy arrays). The loop leaves the best weights behind when it was stopped and when all epochs are used up. (Keras' own callback restores nothing unless told
 # `restore_best_weights=True`.)
 #
-# Your class may have more attributes. It is not asked anything after it has said stop.
+# Your class may have more attributes. `update` is not called again after it returned True.
 #
 # <details><summary>Hint 1: what to remember</summary>
 #
@@ -220,8 +220,8 @@ class EarlyStopping:
         mode: "min" if smaller values are better, "max" if larger ones are.
 
     Attributes:
-        best_value, best_epoch, best_weights: of the last improvement, whose epoch counts from 0;
-            all None as long as there was none.
+        best_value, best_epoch, best_weights: of the last improvement; epochs count from 0. All
+            None as long as there was none.
 
     Raises:
         ValueError: when it is made, if the mode is neither of the two.
@@ -274,10 +274,11 @@ def fit_with_early_stopping(
     Each epoch calls `train_epoch(model)` once with the model in training mode, then
     `validate(model)` once with the model in evaluation mode, then the stopper's `update` once with
     the value from `validate` and the model's `state_dict()`. If one of them raises an exception,
-    that passes through; in which state the model is then is left open.
+    that passes through; the model's state is then unspecified. So is the mode in the end.
 
     Args:
-        model: all of its state is restored, buffers such as those of batch normalisation included.
+        model: all that state_dict() holds is restored, frozen parameters and buffers included, and
+            in place: an optimizer made for the model still moves it.
         train_epoch: trains the model for one epoch, in place, and returns the mean training loss.
         validate: returns the value to monitor; switching gradients off is its own business.
         stopper: a new EarlyStopping, or any other object with its `update` and its `best_weights`
@@ -493,6 +494,7 @@ def copies_all_that_it_keeps():
     def run_torch():
         model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1).double())
         model.register_buffer("scale", torch.ones(2, dtype=torch.bfloat16))
+        model.register_buffer("chosen", torch.tensor([True, False]))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         stopper, states = EarlyStopping(patience=5), []
         for value in (0.5, 0.4, 0.6, 0.7):
@@ -537,10 +539,13 @@ def looped(values, stop_at, best, max_epochs):
     """Runs the loop with a stopper that stops after epoch `stop_at` and keeps the weights of epoch `best`.
 
     Returns:
-        What was called and in which mode; the history; what the stopper was told; the model's states after each epoch; its last state.
+        What was called, in which mode, and whether gradients were on; the history; what the stopper was told; the model's states
+        after each epoch; its last state; the last values of the parameters that it had before.
     """
     def run(values, stop_at, best, max_epochs):
         model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Dropout(0.5)).eval()
+        model[0].bias.requires_grad_(False)
+        held = dict(model.named_parameters())  # as an optimizer holds them
         log, told, states = [], [], []
         plain = lambda state: {name: tensor.detach().clone() for name, tensor in state.items()}
 
@@ -554,7 +559,7 @@ def looped(values, stop_at, best, max_epochs):
                 return len(told) - 1 == stop_at
 
         def train_epoch(model):
-            log.append(["train_epoch", [module.training for module in model.modules()]])
+            log.append(["train_epoch", [module.training for module in model.modules()], torch.is_grad_enabled()])
             with torch.no_grad():
                 model(torch.randn(4, 2))
                 for parameter in model.parameters():
@@ -562,12 +567,12 @@ def looped(values, stop_at, best, max_epochs):
             return -float(len(states))
 
         def validate(model):
-            log.append(["validate", [module.training for module in model.modules()]])
+            log.append(["validate", [module.training for module in model.modules()], torch.is_grad_enabled()])
             states.append(plain(model.state_dict()))
             return values[len(states) - 1] if len(states) <= len(values) else 0.0
 
         history = fit_with_early_stopping(model, train_epoch, validate, Stopper(), max_epochs)
-        return log, [float(value) for value in history], told, states, plain(model.state_dict())
+        return log, [float(value) for value in history], told, states, plain(model.state_dict()), plain(held)
 
     return probe(run, values, stop_at, best, max_epochs)
 
@@ -581,13 +586,15 @@ def monitors_validation():
     """Each epoch trains, validates in evaluation mode and tells the stopper the validation value; no epoch too many."""
     for stop_at, epochs, max_epochs in [(2, 3, 9), (0, 1, 4), (7, 4, 4), (3, 4, 4), (5, 1, 1)]:
         values = np.random.random(12).tolist()
-        log, history, told, states, _ = looped(values, stop_at, 0, max_epochs)
+        log, history, told, states, *_ = looped(values, stop_at, 0, max_epochs)
         if len(told) != epochs:
             fail(f"The stopper was asked {len(told)} times where {epochs} epochs were to be run" + ("." if len(told) < epochs else ": stop when it says so, or when max_epochs are over."))
-        if [name for name, _ in log] != ["train_epoch", "validate"] * epochs:
+        if [name for name, *_ in log] != ["train_epoch", "validate"] * epochs:
             fail("train_epoch and validate are not called once per epoch, in this order.")
-        if not all(all(modes) if name == "train_epoch" else not any(modes) for name, modes in log):
+        if not all(all(modes) if name == "train_epoch" else not any(modes) for name, modes, _ in log):
             fail("The model is in the wrong mode in train_epoch or in validate, in the first epoch or in a later one.")
+        if not all(gradients for *_, gradients in log):
+            fail("train_epoch or validate is called with gradients switched off; whether validate needs them is its own business.")
         if [value for value, _ in told] != values[:epochs]:
             fail("The stopper is not told what validate returned. Is it the training loss?")
         if not all(same_state(weights, state) for (_, weights), state in zip(told, states, strict=True)):
@@ -607,10 +614,12 @@ def restores_however_it_ends():
         ("it was stopped without any best epoch", 2, None, 5),
         ("all epochs were used up without any best epoch", 99, None, 3),
     ]:
-        *_, states, final = looped([0.5] * 9, stop_at, best, max_epochs)
+        *_, states, final, held = looped([0.5] * 9, stop_at, best, max_epochs)
         if not same_state(final, states[-1 if best is None else best]):
             wrong = "the last epoch's state is not left alone" if best is None else "the best epoch's state, buffers included, is not restored"
             fail(f"After training, when {how}, {wrong}.")
+        if not same_state(held, {name: final[name] for name in held}):
+            fail("The model got new parameters: an optimizer that was made before still holds the old ones.")
 
 
 ### END HIDDEN TESTS

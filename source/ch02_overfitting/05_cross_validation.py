@@ -126,7 +126,7 @@ def draw_folds():
 draw_folds()
 
 # %% [markdown]
-# Test samples are coloured. Cut in order, fold 1 has the first class alone. Grouped, no patient is torn apart, and the classes fall as they may.
+# Test samples are coloured. Cut in order, folds 1 and 2 have the first class alone. Grouped, no patient is torn apart, and the classes fall as they may.
 #
 # Kohavi (IJCAI 1995) recommended ten stratified folds after many experiments. As their training data overlap, the accuracies of the folds are not independent:
 # their spread divided by $\sqrt{k}$ is no honest error bar (Bengio and Grandvalet, JMLR 5, 2004).
@@ -140,14 +140,14 @@ draw_folds()
 # %% [markdown]
 # ### Exercise 2.5 · Cross-validation that does not leak
 #
-# > **Difficulty** ★★☆☆ · **45 minutes** · **11 points** · Python, NumPy and estimators of scikit-learn
+# > **Difficulty** ★★☆☆ · **50 minutes** · **11 points** · Python, NumPy and estimators of scikit-learn
 #
 # **Write** two functions that make folds, one that runs a procedure in them, and one that chooses among
 # procedures. Splits are what scikit-learn's `cv=` takes: a list of pairs `(train, test)` of index arrays.
 #
 # A procedure is a list of **steps**: functions without arguments that make a new, unfitted object; classes will do. For example,
 # `[StandardScaler, lambda: SelectKBest(k=20), GaussianNB]` scales, selects and classifies. Transformers have
-# `fit(x, y)` and `transform(x)`, classifiers `fit(x, y)` and `predict(x)`.
+# `fit(x, y)`, `transform(x)` and `fit_transform(x, y)`, classifiers `fit(x, y)` and `predict(x)`; `fit` returns the object itself.
 #
 # The hidden checks refuse the functions of `sklearn.model_selection`. `sklearn.pipeline` is allowed.
 #
@@ -176,8 +176,8 @@ def stratified_splits(
     Args:
         labels: (n,) the class of each sample, integers or strings, in any order; not modified.
         n_folds: from 2 to n. A class may have fewer samples than that.
-        seed: the same seed gives the same folds, a different seed different ones. Global random generators
-            are neither used nor changed.
+        seed: the same seed gives the same folds, a different seed usually different ones. Global
+            random generators are neither used nor changed.
 
     Returns:
         For each fold the pair (train, test) of index arrays. Each sample is in `test` of exactly
@@ -234,7 +234,8 @@ def fold_accuracies(
         x: (n, n_features); not modified.
         y: (n,) labels; not modified.
         splits: pairs (train, test) of index arrays, of any kind: some samples may be in no test
-            fold or in several, and `train` need not be all the others.
+            fold or in several, `train` need not be all the others, and an index that is repeated, as
+            in a bootstrap, counts as often.
 
     Returns:
         For each split the share of test samples, from 0 to 1, whose label is predicted.
@@ -572,6 +573,7 @@ def fits_to_training_samples_alone():
     x = np.column_stack([np.arange(n), np.random.normal(size=n)])  # the first column says which sample it is
     y = np.random.randint(0, 3, n)
     splits = [random_split(n, *sizes) for sizes in [(20, 10), (14, 9), (22, 8)]]
+    splits.append(tuple(np.append(part, part[:4]) for part in random_split(n, 18, 7)))  # some twice
     accuracies, fits, predictions = probe(run, x, y, splits)
     ids = lambda rows: rows[:, 0].round().astype(int)
     marks_of = {}
@@ -661,6 +663,10 @@ def chooses_by_the_inner_folds():
         fail("Some choice is not the candidate whose accuracies in the inner folds have the highest mean.")
     if not np.allclose(accuracies, [right[winner, test].mean() for winner, (_, test) in zip(winners, splits, strict=True)], atol=1e-9):
         fail("The choices are right, but the accuracies are not those of the chosen candidates on the outer test samples.")
+    many, almost = np.zeros(3000, int), np.eye(1, 3000, dtype=int)[0]  # candidate 1 is better by one sample of 1,500
+    large = np.column_stack([np.arange(3000), many]), many, [(np.arange(3000), np.arange(9))]
+    if probe(run, *large, [almost, many], [])[1] != [1]:
+        fail("A candidate that is slightly better in the inner folds, by more than rounding errors, is not chosen.")
     if tied[0] != [0] * 4 or tied[1][0] not in (0, 1) or (best != worst and tied[1][0] != 1):
         fail("Of several candidates with the same mean, not the first is chosen.")
 
@@ -698,10 +704,12 @@ def keeps_the_outer_test_apart():
 
     n = 36
     x, y = np.column_stack([np.arange(n), np.zeros(n)]), np.random.randint(0, 2, n)
-    splits = [random_split(n, *sizes) for sizes in [(24, 12), (20, 9), (26, 10)]]
+    splits = [random_split(n, *sizes) for sizes in [(24, 12), (20, 9), (26, 10), (24, 9)]]
     log, asked = probe(run_spies, x, y, splits)
     if not all(any(np.array_equal(labels, y[train]) for train, _ in splits) for labels in asked):
         fail("make_splits is called with other labels than those of an outer split's training samples.")
+    if not all(any(np.array_equal(labels, y[train]) for labels in asked) for train, _ in splits):
+        fail("make_splits is not asked about the training labels of each outer split.")
     key = lambda samples: tuple(sorted(int(sample) for sample in samples))
     outer = {key(train): {*train, *test} for train, test in splits}
     inner = {key(train[fold]): set(train) for train, _ in splits for fold, _ in inner_splits(train)}
