@@ -224,8 +224,8 @@ def width_curve(
 
     Returns:
         "training_error" and "held_out_error": share of the samples, from 0 to 1, whose largest
-        output is not that of their class; "norm": square root of the sum of the squares of W. Each
-        is a list with one number for each width.
+        output is not that of their class (of equal ones, take any); "norm": square root of the sum
+        of the squares of W. Each is a list with one number for each width.
     """
     ### BEGIN SOLUTION
     curve = {"training_error": [], "held_out_error": [], "norm": []}
