@@ -1,4 +1,4 @@
-# Wrong: .grad is set where the sum has a gradient, and left as it was for a parameter that no loss depends on.
+# Wrong: each .grad is set where the sum has a gradient, and left as it was for a parameter that no loss depends on.
 # Fails: trunk_gets_the_weighted_sum, surgery_is_on_the_trunk
 class SharedTrunkNet(nn.Module):
     """One trunk for all tasks, and on top of it a linear head for each (hard parameter sharing).
