@@ -26,13 +26,13 @@
 # | [2.3](#2.3-Dropout) | write dropout twice, tested by its statistics | 25 |
 # | [2.4](#2.4-Early-stopping) | stop in time, with the correct weights | 35 |
 # | [2.5](#2.5-Cross-validation-that-does-not-leak) | estimate errors without leaks | 45 |
-# | [2.6](#2.6-Augmentation-and-mixup) | change inputs without changing labels; mix both | 50 |
+# | [2.6](#2.6-Augmentation-and-mixup) | change inputs without changing labels; mix both | 60 |
 # | [2.7](#2.7-Double-descent) | fit more weights than data | 30 |
-# | [2.8](#2.8-A-trunk-for-several-tasks) | share a trunk between tasks | 40 + 10 |
-# | [2.9](#2.9-Ensembles:-what-averaging-removes) | average, and measure what that removes | 35 |
+# | [2.8](#2.8-A-trunk-for-several-tasks) | share a trunk between tasks | 45 + 15 |
+# | [2.9](#2.9-Ensembles:-what-averaging-removes) | average, and measure what that removes | 40 |
 # | [2.10](#2.10-How-often-may-it-read-the-same-page?) | read, and predict figures (no points) | 10 |
-# | [W2.1](#W2.1-Claims-about-overfitting) | correct claims, with numbers | 40 |
-# | [W2.2](#W2.2-Four-runs) | diagnose four training runs | 30 |
+# | [W2.1](#W2.1-Claims-about-overfitting) | correct claims, with numbers | 50 |
+# | [W2.2](#W2.2-Four-runs) | diagnose four training runs | 35 |
 #
 # The times include reading. Chapter 1 explains **how an exercise works**. Nothing is downloaded.
 

@@ -126,11 +126,11 @@ draw_mixing()
 # %% [markdown]
 # ### Exercise 2.6 · Augmentation and mixup
 #
-# > **Difficulty** ★★☆☆ · **50 minutes** · **14 points** · PyTorch
+# > **Difficulty** ★★☆☆ · **60 minutes** · **14 points** · PyTorch
 #
 # **Write** what moves pixels (`shift_images`, `rotate_images`, `mirror_images`, `ImageAugmenter`), and
 # what mixes images (`mixup`, `mixup_loss`). The hidden checks refuse `scipy.ndimage`'s `shift`, `rotate` and `affine_transform`.
-# Random numbers come from torch's or NumPy's global generator; do not seed it.
+# Every batch has at least one image. Random numbers come from torch's or NumPy's global generator; do not seed it.
 #
 # <details><summary>Hint 1: shifting each image by its own amount</summary>
 #
@@ -189,7 +189,7 @@ def rotate_images(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
     Args:
         images: (n, height, width), float32 or float64, with height and width above 1; not
             modified.
-        degrees: (n,), of the same dtype as the images, any angles.
+        degrees: (n,), of the same dtype as the images, up to a few turns in either direction.
 
     Returns:
         The rotated images, of the same shape and dtype.
@@ -250,8 +250,8 @@ class ImageAugmenter(nn.Module):
         rotated, then shifted, and then gets noise. Drawn independently for each image, and anew in
         each call, are the angle, uniform between -max_degrees and max_degrees; the shift down and
         the shift to the right, each uniform on the whole numbers from -max_shift to max_shift, both
-        included; and for each pixel its noise, normal with mean 0. Values may leave the range of
-        the images: nothing is clipped.
+        included; and for each pixel its noise, normal with mean 0. All of them come from torch's or
+        NumPy's global generator. Values may leave the range of the images: nothing is clipped.
         """
         ### BEGIN SOLUTION
         if not self.training:
@@ -272,7 +272,7 @@ def mixup(
 
     Row i of the result is lam[i] * images[i] + (1 - lam[i]) * images[order[i]], where `order` is a
     random permutation of the batch, each as likely as any other, and lam[i] is drawn from
-    Beta(alpha, alpha), independently for each i.
+    Beta(alpha, alpha), independently for each i, both by torch's or NumPy's global generator.
 
     Args:
         images: (n, ...) with one or more axes after the first, float32 or float64; not modified.
@@ -369,7 +369,7 @@ def refuses_mirrored_digits():
         return *flipped, torch.equal(images, given[0]) and torch.equal(labels, given[1])
 
     images = torch.randn(5, 3, 4)
-    for labels in ([0, 8, 3, 0, 8], [2, 2, 2, 2, 2], [0, 0, 8, 8, 6]):
+    for labels in ([0, 8, 3, 0, 8], [2, 2, 2, 2, 2], [0, 0, 8, 8, 6], [0, 9, 8, 0, 0]):
         if probe(run, images, torch.tensor(labels), DIGIT_MIRROR) is not None:
             fail(f"Labels {labels} with DIGIT_MIRROR = {DIGIT_MIRROR}: no ValueError, although some mirror images are no digits.")
     for labels, mirror in [([0, 8, 8, 0, 8], DIGIT_MIRROR), ([0, 1, 2, 1, 1], {0: 1, 1: 0, 2: 2, 9: 9}), ([1, 2, 3, 3, 0], {0: 0, 1: 2, 2: 3, 3: 1})]:
@@ -500,7 +500,7 @@ def draws_for_each_image():
         found = []
         for setting, images in cases:
             augmenter = ImageAugmenter(*setting)
-            found.append([augmenter(images).detach(), augmenter(images).detach()])
+            found.append([augmenter(images).detach(), augmenter(images).detach(), ImageAugmenter(*setting)(images).detach()])
         return found
 
     dot = torch.zeros(1, 9, 9)
@@ -508,9 +508,15 @@ def draws_for_each_image():
     ramp = (torch.arange(9.0) - 4)[None, :, None].expand(1, 9, 9)
     small, large = dot.expand(600, 9, 9).clone(), ramp.expand(600, 9, 9).clone()
     dark = torch.zeros(250, 5, 5)
-    shifted, turned, both, noisy = probe(run, [((2, 0.0, 0.0), small), ((0, 40.0, 0.0), large), ((2, 40.0, 0.0), small[:100]), ((3, 30.0, 0.3), dark)])
-    if any(torch.equal(*pair) for pair in (shifted, turned, both, noisy)):
-        fail("Two calls give the same images: nothing is drawn anew.")
+    marked = (torch.arange(13.0) - 6)[None, :, None].repeat(500, 1, 13)  # a ramp, and a bright dot in the centre
+    marked[:, 6, 6] = 100
+    cases = [((2, 0.0, 0.0), small), ((0, 40.0, 0.0), large), ((2, 40.0, 0.0), small[:100]), ((3, 30.0, 0.3), dark), ((1, 40.0, 0.0), marked)]
+    shifted, turned, both, noisy, joint = found = probe(run, cases)
+    for first, second, other in found:
+        if torch.equal(first, second):
+            fail("Two calls give the same images: nothing is drawn anew.")
+        if torch.equal(first, other):
+            fail("Two augmenters give the same images: they do not draw from a global generator.")
 
     shifted = torch.cat(shifted)
     if not torch.allclose(shifted[:, 2:7, 2:7].amax((1, 2)), torch.ones(1), atol=1e-3):
@@ -522,6 +528,13 @@ def draws_for_each_image():
     angles = np.degrees(np.arcsin(torch.cat(turned)[:, 4, 5].double().clamp(-1, 1).numpy()))  # the ramp's value one pixel beside the centre
     if stats.kstest(angles, stats.uniform(-40, 80).cdf).pvalue < TINY or np.abs(angles).max() > 40.01:
         fail("The angles are not uniform between -max_degrees and max_degrees, one for each image.")
+
+    joint = torch.cat(joint).double()
+    rows, columns = np.divmod(joint.flatten(1).argmax(1).numpy(), 13)  # of the dot
+    angles = np.degrees(np.arcsin((joint[np.arange(len(joint)), rows, (columns + 3).clip(max=12)] / 3).clamp(-1, 1).numpy()))
+    for moved in [places == place for places in (rows, columns) for place in (5, 6, 7)]:
+        if not moved.any() or stats.kstest(angles[moved], stats.uniform(-40, 80).cdf).pvalue < TINY:
+            fail("The angle and the shifts are not independent of each other.")
 
     if not torch.allclose(torch.cat(both).amax((1, 2)), torch.ones(1), atol=1e-3):
         fail("A dot in the centre is smeared: the rotation comes first, when the dot is still in the centre, and the shift afterwards.")

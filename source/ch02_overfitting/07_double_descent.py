@@ -107,7 +107,7 @@ draw_spectra()
 # validate, the rest to test, and targets $Y$ of ten columns, 1 for the image's class and 0 elsewhere.
 #
 # **Write** four functions. Build the two solvers on `np.linalg.svd`. Ready-made solvers (`lstsq` and `pinv` of any library, LAPACK's `gels` family,
-# scikit-learn's `Ridge` and `LinearRegression`) fail in the hidden checks, by whatever name. Numbers have 64 bits; arrays passed in stay as they are.
+# scikit-learn's `Ridge` and `LinearRegression`) fail in the hidden checks, by whatever name. All arrays are float64; do not modify arguments.
 #
 # <details><summary>Hint 1: the shapes of an SVD</summary>
 #
@@ -224,8 +224,8 @@ def width_curve(
 
     Returns:
         "training_error" and "held_out_error": share of the samples, from 0 to 1, whose largest
-        output is not that of their class; "norm": square root of the sum of the squares of W. Each
-        is a list with one number for each width.
+        output is not that of their class (of equal ones, take any); "norm": square root of the sum
+        of the squares of W. Each is a list with one number for each width.
     """
     ### BEGIN SOLUTION
     curve = {"training_error": [], "held_out_error": [], "norm": []}
@@ -406,7 +406,7 @@ def has_the_least_norm():
         if not close(W, truth, 1e-7):
             fail(f"W fits as well as possible, but is not the shortest solution {case}")
     Y = np.random.normal(0, 1, (6, 1))
-    for sizes in ([1, 1e-3, 1.5e-10, 1e-14], [1, 1e-3, 6e-11]):
+    for sizes in ([1, 1e-3, 1.5e-10, 1e-14], [1, 1e-3, 6e-11], [1, 1, 1, 1, 1, 1.5e-10]):
         A = of_spectrum(6, 12, np.array(sizes))
         if close(solved("minimum_norm", A, Y), np.linalg.pinv(A, rcond=1e-10) @ Y, 1e-3):
             continue
@@ -438,6 +438,8 @@ def ridge_agrees_with_sklearn():
         truth = right * (sizes / (sizes**2 + 1e-14)) @ left.T @ Y
         if not close(solved("ridge_regression", left * sizes @ right.T, Y, 1e-14), truth, 1e-4):
             fail(f"With a tiny strength and small singular values, the solution loses its digits ({n} rows, {p} columns).")
+    if not close(solved("ridge_regression", np.diag([1.0, 1e-8]), np.eye(2), 1e-30), np.diag([1.0, 1e8]), 1e-6):
+        fail("With a tiny strength, singular values of 1e-8 of the largest have to be used.")
 
 
 @cache
@@ -487,7 +489,7 @@ def curve_has_the_right_numbers():
     for name, widths, strength, seeds in [
         ("digits", (8, 25, 120), 0.0, (0,)),
         ("digits", (30, 55), 0.0, (3, 4, 5)),
-        ("shuffled", (12, 90), 0.05, (1, 2)),
+        ("shuffled", (90, 12, 90), 0.05, (1, 2)),
         ("thrice", (9, 70), 0.0, (6, 7)),
     ]:
         truth = true_curve(name, widths, strength, seeds)

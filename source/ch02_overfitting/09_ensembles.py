@@ -136,7 +136,7 @@ draw_wrong_labels()
 # %% [markdown]
 # ### Exercise 2.9 · Ensembles
 #
-# > **Difficulty** ★★☆☆ · **35 minutes** · **11 points** · NumPy and estimators of scikit-learn
+# > **Difficulty** ★★☆☆ · **40 minutes** · **11 points** · NumPy and estimators of scikit-learn
 #
 # **Write** the average of classifiers, the variance of an average of regressors, bagging
 # with out-of-bag predictions, and boosting. scikit-learn's ensembles are refused. Inputs are never modified. `make_member` returns a new, unfitted regressor with scikit-learn's
@@ -189,9 +189,9 @@ def forecast_variance(predictions: np.ndarray, n_members: int) -> tuple[float, f
 
     Returns:
         s2: the mean of the M members' variances.
-        rho: the mean of the covariances of all pairs of different members, divided by s2. Variances
-            and covariances are over the R trainings, with R - 1 in the denominator.
-        variance: rho * s2 + (1 - rho) / n_members * s2.
+        rho: the mean of the covariances of all pairs of different members, divided by s2 (a
+            correlation only if all variances are equal). Variances and covariances are over the R trainings, with R - 1 in the denominator.
+        variance: rho * s2 + (1 - rho) / n_members * s2; negative if it comes out so.
 
     >>> forecast_variance(np.array([[1.0, 2.0], [3.0, 2.0], [2.0, 5.0]]), 10)  # variances 1 and 3, covariance 0
     (2.0, 0.0, 0.2)
@@ -211,7 +211,7 @@ def fit_bagged(
     """Fits each member to a bootstrap sample and makes out-of-bag predictions.
 
     Args:
-        make_member: as given; each member is a regressor of its own.
+        make_member: as given; called once for each member.
         X, y: (n, p) and (n,), the training data; n is large enough for every sample to miss a row.
         n_members: 1 or more.
         rng: gives each member its rows, by rng.integers(n, size=n), in the order of the members.
@@ -240,8 +240,8 @@ def boosted_stages(
 
     Args:
         make_member: as given.
-        X, y: (n, p) and (n,), the training data. Every member is fitted to all of its rows. y may
-            hold whole numbers.
+        X, y: (n, p) and (n,), the training data. Every member is fitted to all of its rows.
+            Any of X, y and X_new may hold integers.
         X_new: (k, p), the rows to predict.
         n_members: 0 or more.
         shrinkage: the factor nu of every member, above 0 and at most 1.
@@ -410,6 +410,7 @@ def splits_the_variance():
             ((common + own) * np.linspace(0.5, 3, n_given) + 10 * np.random.normal(size=n_given), "members of different means and variances"),
             (own - 0.9 * own.mean(1, keepdims=True), "members that are anticorrelated"),
             (np.where(np.arange(n_given) == 0, 3.0, common + own), "members of which one does not vary"),
+            (common + own + 1e5, "members with a large mean"),
         ]:
             for n_members in (1, n_given, 50):
                 (s2, rho, variance), after = probe(run, predictions.copy(), n_members)
@@ -486,8 +487,9 @@ def predicts_out_of_bag():
             members, oob = fit_bagged(LinearRegression, X, y, n_members, np.random.default_rng(seed))
         return np.asarray(oob, dtype=float), [member.predict(X) for member in members]
 
-    for n, n_members in [(18, 1), (18, 3), (24, 12)]:
-        X, y, seed = np.random.normal(size=(n, 2)), np.random.normal(size=n) + 3, int(np.random.randint(1, 10**6))
+    for n, n_members, level in [(18, 1, 3), (18, 3, 3), (24, 12, 3), (18, 4, 0)]:
+        X, seed = np.random.normal(size=(n, 2)), int(np.random.randint(1, 10**6))
+        y = np.random.normal(size=n) + level if level else np.zeros(n)
         oob, fitted = probe(run, X, y, n_members, seed)
         rng = np.random.default_rng(seed)
         counts = np.array([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(n_members)])
@@ -539,17 +541,18 @@ def boosts_like_sklearn():
 @check(points=1, hint="The residuals are those of what is predicted so far, shrinkage included. Whole numbers in y must not make whole predictions.")
 def shrinks_residuals():
     """With linear members, stage t has gone the share 1 - (1 - shrinkage)^t of the way from the mean to least squares."""
-    for n_members, shrinkage, whole in [(8, 0.3, False), (5, 0.1, True), (3, 1.0, False), (0, 0.5, True)]:
+    for n_members, shrinkage, whole, scale in [(8, 0.3, False, 1), (5, 0.1, True, 1), (3, 1.0, False, 1), (0, 0.5, True, 1), (4, 0.3, False, 1e-10)]:
         X, X_new = np.random.normal(size=(20, 3)), np.random.normal(size=(7, 3))
         y = np.random.randint(-20, 30, 20) if whole else X @ [3.0, -2.0, 1.0] + np.random.normal(size=20) - 4
         if whole:
             y[0] += 1 - y.sum() % 2  # the mean of 20 numbers with an odd sum is no whole number
-        stages = staged("linear", {}, X, y, X_new, n_members, shrinkage)
+            X_new = np.random.randint(-3, 4, X_new.shape)
+        stages = staged("linear", {}, X, y * scale, X_new, n_members, shrinkage) / scale
         start = y.mean()
         end = X_new @ np.linalg.lstsq(X, y - start, rcond=None)[0]
         truth = start + (1 - (1 - shrinkage) ** np.arange(n_members + 1))[:, None] * end
         if not np.allclose(stages, truth, atol=1e-7):
-            fail("Stages are wrong where y holds whole numbers." if whole else f"Stages are wrong with shrinkage {shrinkage}.")
+            fail("Stages are wrong where y and X_new hold whole numbers." if whole else "Stages are wrong where y is tiny." if scale < 1 else f"Stages are wrong with shrinkage {shrinkage}.")
 
 
 ### END HIDDEN TESTS
@@ -620,7 +623,7 @@ draw_your_ensembles()
 # %% [markdown]
 # On the left, members that learn from the same
 # 60 points share errors: the floor is $\rho s^2$. In the middle, the out-of-bag error comes near the test error without a row to test on. If members
-# that saw the row vote, the error seems to be far below the noise (dotted), which nobody can predict.
+# that saw the row vote, the error seems to be far below the noise (dotted), and nobody can predict noise.
 # On the right, stumps **add up** to a wave. With full steps, the test error rises in the end; shrinkage 0.1 takes more
 # members, and gets a little lower.
 #

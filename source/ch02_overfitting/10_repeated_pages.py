@@ -1,11 +1,11 @@
 # %% [markdown]
 # ## 2.10 How often may it read the same page?
 #
-# The small GPT of chapter 1 read its 330,000 characters about sixteen times. What does that do? For large language models, good text runs out. Muennighoff et al. (arXiv:2305.16264) trained hundreds of models on repeated text. Up to
+# The small GPT of chapter 1 read its 330,000 characters about sixteen times. With more passes, what is still learnt? For large language models, good text runs out. Muennighoff et al. (arXiv:2305.16264) trained hundreds of models on repeated text. Up to
 # four passes were nearly as good as the same amount of new text; the value of each further pass fell, towards nothing.
 #
 # The figure trains the same network for 480 steps on all of the training text, and on the first sixteenth of it, which it reads 25 times: without restraint, with dropout,
-# and with twenty times as much weight decay. All are measured on the same validation text. **Predict:** how far above the first curve will the second one end? Does either restraint help?
+# and with twenty times as much weight decay. All are measured on the same validation text. The figure takes up to two minutes. **Predict:** how far above the first curve will the second one end? Does either restraint help?
 
 # %% tags=["demo"]
 def draw_repetitions(recipes, steps=480, every=60, seed=0):
@@ -41,7 +41,7 @@ draw_repetitions({
 })
 
 # %% [markdown]
-# In each printed line, the distance between the losses on training text and on new text is the gap. With all of the text there is none yet. With a sixteenth, unrestrained, it is about 0.6 bits per byte, and the loss on new text is 0.01 to 0.15 above that of the first curve (three seeds): most of what is learnt from a page again is the page. Neither restraint helps reliably: the loss on new text moves by less than 0.1, up or down with the seed. No curve turns upwards, so stopping early would not help, either.
+# In each printed line, the distance between the losses on training text and on new text is the gap. With all of the text there is none yet. With a sixteenth, unrestrained, it is about 0.6 bits per byte, and the loss on new text is 0.01 to 0.15 above that of the first curve (three seeds): a page that is read again mostly teaches that page by heart. Neither restraint helps reliably: the loss on new text moves by less than 0.1, up or down with the seed. No curve turns upwards, so stopping early would not help, either.
 #
 # ### The text that repeats itself
 #
@@ -67,7 +67,7 @@ def compare_splits():
 compare_splits()
 
 # %% [markdown]
-# With the first split, nearly half of the "new" text is old. In a different split by topic, the share was 79 %. There, ten times as much training seemed to improve the model of chapter 1 from 1.55 to 1.20 bits per byte. Measured on
+# With the first split, nearly half of the "new" text is old. With other topics held out, and repetitions left in again, the share was 79 %. There, ten times as much training seemed to improve the model of chapter 1 from 1.55 to 1.20 bits per byte. Measured on
 # pieces that it had not seen, it got **worse**, from 1.87 to 2.15 (one run). It is the leak of exercise 2.5: paragraphs that quote each other are one patient. So `lesson.corpus()` removes repetitions first and splits in blocks afterwards.
 #
 # **Change, predict, run.** Give `share_seen` the argument `length=20` in both calls. Which of the two numbers will rise more?

@@ -1,10 +1,10 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "claims_overfitting", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## W2.1 Claims about overfitting
 #
-# > **Difficulty** ★★☆☆ · **40 minutes** · **12 points** · in writing, marked by a person
+# > **Difficulty** ★★☆☆ · **50 minutes** · **12 points** · in writing, marked by a person
 #
-# Each of these sentences circulates, and none is correct as it stands. Choose **six**. For each, write two or three sentences: what is wrong, what holds instead, and
-# **a number or a source** that shows it. Figures of this chapter supply numbers for all but the sixth; for that one, count parameters and bytes as in section 1.11 of chapter 1.
+# Each of these sentences circulates, and none is correct as it stands. Choose **six**, two points each. For each, write two or three sentences: what is wrong, what holds instead, and
+# **a number or a source** that shows it. Figures of this chapter supply numbers for all but 2, where a source will do, and 6: there, count parameters and bytes as in section 1.11 of chapter 1.
 #
 # 1. "Large models overfit more easily."
 # 2. "Dropout reduces the model's dependence on particular training samples."

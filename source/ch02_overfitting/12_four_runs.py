@@ -1,18 +1,23 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "four_runs", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## W2.2 Four runs
 #
-# > **Difficulty** ★★☆☆ · **30 minutes** · **12 points** · in writing, marked by a person
+# > **Difficulty** ★★☆☆ · **35 minutes** · **12 points** · in writing, marked by a person
 #
 # The figure below shows four real training runs on digits of ten classes, A to D. (The code that made them would give the answers away; it stands in the solved notebook.)
 # B and D have 1,200 training images; A and C have 300 and a wide network. In the data of A and C, training and validation alike, about 15 % of the labels were replaced by a digit drawn at random.
 #
-# Each run has one of these **six** causes; two of the six fit no run:
+# Of these **six** causes, one explains each run best, and two are left over:
 #
 # 1. it learns its training data by heart; 2. it is too small, or trained too little; 3. its steps are too large; 4. images of the training set are in the validation set; 5. dropout is so strong that the training loss, measured with it, stays above the validation loss;
 # 6. the labels of the validation set are in the wrong order.
 #
-# **For each run**, say which it is and what in the curves shows it; say of one cause left over what its curves would look like; name **two measures in the order in which you would try them**, cheapest first, with what each costs; and say which further number or plot would
-# confirm your diagnosis before you spend that.
+# **For each run**:
+#
+# - say which cause it is, and what in the curves shows it;
+# - name **two measures in the order in which you would try them**, cheapest first, with what each costs;
+# - say which further number or plot would confirm your diagnosis before you spend that.
+#
+# **Once**: say of one cause left over what its curves would look like.
 #
 # ### BEGIN MARK SCHEME
 # **How it is marked.** Three points per run: 1 diagnosis with the evidence in the curves (for one run, also the cause that does not fit); 1 two measures that fit, ordered by cost with a reason; 1 a confirmation that could also refute the diagnosis.
