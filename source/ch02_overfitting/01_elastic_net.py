@@ -410,7 +410,7 @@ def objective_is_the_formula():
             w.requires_grad_()
             value = elastic_net_objective(X, y, w, torch.zeros((), dtype=torch.float64), 0.7, 0.4)
             value.backward()
-            found.append((float(value), w.grad))
+            found.append((float(value.detach()), w.grad))
         return found
 
     X, y = torch.randn(6, 3, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
