@@ -410,7 +410,7 @@ def objective_is_the_formula():
             w.requires_grad_()
             value = elastic_net_objective(X, y, w, torch.zeros((), dtype=torch.float64), 0.7, 0.4)
             value.backward()
-            found.append((float(value), w.grad))
+            found.append((float(value.detach()), w.grad))
         return found
 
     X, y = torch.randn(6, 3, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
@@ -455,7 +455,7 @@ def finds_the_smallest_constant():
                 reason = "larger than necessary: steps of 1/L are too short" if found > truth else "too small: steps of 1/L may diverge"
                 fail(f"L is {reason} ({n} samples, {p} columns, " + (f"alpha={alpha:g}, l1_ratio={l1_ratio:g})." if alpha else "no penalty)."))
     signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
-    found, _ = probe(run, 3000 + signs * torch.tensor([0.5, 0.25]), 0.0, 0.5)  # variances 1/4 and 1/16, all exact in 32 bits
+    found, _ = probe(run, (3000 + signs * torch.tensor([0.5, 0.25])).float(), 0.0, 0.5)  # variances 1/4 and 1/16, all exact in 32 bits
     if not math.isclose(found, 0.25, rel_tol=1e-4):
         fail("In 32 bits, L is wrong for columns of large means: subtract them first, and square afterwards.")
 
