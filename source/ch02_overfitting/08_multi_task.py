@@ -508,11 +508,11 @@ def projects_two_gradients():
     special.append(torch.randn(1, 4))
     batches = pairs + special
     batches += [1e-7 * pair / pair.norm(dim=1, keepdim=True) for pair in pairs]
-    for batch, (found, after) in zip(batches, probe(projected_by_student, batches), strict=True):
-        if not torch.equal(batch, after):
+    for given, (answer, after) in zip(batches, probe(projected_by_student, batches), strict=True):
+        if not torch.equal(given, after):
             fail("The gradients that were given were modified.")
-        if 0 < batch.abs().max() < 1e-6:
-            batch, found = 1e7 * batch, 1e7 * found
+        scale = 1e7 if 0 < given.abs().max() < 1e-6 else 1.0
+        batch, found = scale * given, scale * answer
         if found.shape != batch.shape:
             fail("The result does not have the shape of the gradients.")
         if found.isnan().any():
