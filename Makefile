@@ -16,8 +16,7 @@ test: setup  ## every test, the audit of what has changed and of an eighth of th
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 	$(BIN)/autograder audit --published docs/validity --seeds 1 --sample 10
 	$(BIN)/python -m pytest --nbval --nbval-current-env --dist loadscope -n $(JOBS) notebooks
-	@rm -rf site
-	$(BIN)/python docs/site/build.py site
+	@$(MAKE) --no-print-directory site
 
 lab: setup  ## JupyterLab with copies of the chapters of your own, in work/
 	@$(BIN)/autograder study
