@@ -554,7 +554,7 @@ def draw_subnetworks(p=0.5):
     averaged = [[F.nll_loss(group.mean(0).log(), new_digits).item() for group in draws.split(k)] for k in sizes]
     axes[1].plot(sizes, [np.mean(losses) for losses in averaged], "o-", ms=4, color="C1", label="average of $k$ subnetworks' probabilities")
     axes[1].axhline(F.cross_entropy(wide.eval()(new_images), new_digits).item(), color="black", ls=":", lw=1.8, label="evaluation mode")
-    axes[1].set(title="Averages of some", xscale="log", xlabel="$k$", ylabel="loss on unseen digits (nats)")
+    axes[1].set(title="Averages of some", xscale="log", xlabel="$k$", ylabel="loss on unseen digits (nats)", ylim=(None, 0.98))
     axes[1].set_xticks(sizes, labels=[str(k) for k in sizes])
     axes[1].minorticks_off()
     axes[1].legend(fontsize=8)
