@@ -17,7 +17,7 @@ from pathlib import Path
 from autograder.course.cells import Region, parse_lines
 
 _HINT = re.compile(
-    r"<details><summary>\s*(Hint \d+.*?)\s*</summary>(.*?)</details>", re.DOTALL | re.IGNORECASE
+    r"<details><summary>\s*(Hint\b.*?)\s*</summary>(.*?)</details>", re.DOTALL | re.IGNORECASE
 )
 _HEADING = re.compile(r"^#+ (?:Exercise )?(.+)$", re.MULTILINE)
 
@@ -44,8 +44,13 @@ class Cell:
 
     @property
     def defines(self) -> set[str]:
-        """The functions and classes at its top, even if Python cannot read it."""
-        return set(re.findall(r"^(?:async +)?(?:def|class) +(\w+)", self.source, re.MULTILINE))
+        """The functions and classes at its top, even if Python cannot read it.
+
+        Those that only the solution has are left out: a learner's answer need not have them.
+        """
+        lines = parse_lines(self.source)
+        given = "\n".join(line.text for line in lines if line.region is not Region.SOLUTION)
+        return set(re.findall(r"^(?:async +)?(?:def|class) +(\w+)", given, re.MULTILINE))
 
 
 @dataclass(frozen=True)

@@ -68,13 +68,15 @@ def progress(
     as_json: Annotated[bool, typer.Option("--json", help="All that is kept, as JSON.")] = False,
 ) -> None:
     """Show which exercises you have solved."""
-    kept = Progress(work_folder() / "progress.sqlite")
+    path, course = work_folder() / "progress.sqlite", find_course(Path.cwd().resolve())
+    if course is None and not path.exists():
+        raise typer.BadParameter("no course and no progress here; change to the course's folder")
+    kept = Progress(path)
     if as_json:
         print(json.dumps(kept.export(), indent=1))
         return
     console = Console(width=None if sys.stdout.isatty() else 110)
     titles: dict[tuple[str, str], str] = {}
-    course = find_course(Path.cwd().resolve())
     for folder in chapter_folders(course) if course else []:
         chapter = read_source(folder)
         if not chapter.exercises:

@@ -2,7 +2,7 @@
 
 Read from the notebooks that learners get, so that it is the same with the course's source and
 without. The minutes are those of the table in a chapter's introduction, whose header has `exercise`
-and `time`; each of its rows links to the section that the exercise stands in.
+and `minutes`; each of its rows links to the section that the exercise stands in.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Row:
         title: of its section, such as "Attention".
         anchor: of its section, without the `#`.
         task: what one will do, in Markdown.
-        time: as the chapter says it, such as "45 min".
-        minutes: the same as a number; 0 if the chapter gives none.
+        time: such as "45 min", or "45 + 15 min" with a part that is optional.
+        minutes: all of them; 0 if the chapter gives none.
         exercise: its id if checks can be run on it, else None.
         points: that it earns in a class; 0 for none.
     """
@@ -103,15 +103,14 @@ def _read(name: str, notebook: str, content: NotebookNode) -> Chapter:
         )
         ids = {grade_id(cell) for cell in cells}
         answers = [grade_id(cell) for cell in cells if is_answer(cell)]
-        minutes = re.search(r"\d+", time)
         rows.append(
             Row(
                 label,
                 heading.removeprefix(label).strip(),
                 anchor,
                 task,
-                time,
-                int(minutes[0]) if minutes else 0,
+                f"{time} min",
+                sum(int(number) for number in re.findall(r"\d+", time)),
                 next((answer for answer in answers if f"test_{answer}" in ids), None),
                 sum(float(str(nbgrader_metadata(cell).get("points") or 0)) for cell in cells),
             )
@@ -132,7 +131,7 @@ def _label(heading: str) -> tuple[str, str]:
 
 
 def _table(content: NotebookNode) -> Iterator[tuple[str, str, str, str]]:
-    """Label, anchor, task and time from the first table whose header has these columns."""
+    """Label, anchor, task and minutes from the first table whose header has these columns."""
     header: list[str] = []
     for cell in content.cells:
         if cell.cell_type != "markdown":
@@ -143,10 +142,10 @@ def _table(content: NotebookNode) -> Iterator[tuple[str, str, str, str]]:
                 if header:
                     return
             elif not header:
-                header = columns if {"exercise", "time"} <= {*columns} else []
+                header = columns if {"exercise", "minutes"} <= {*columns} else []
             elif link := re.fullmatch(r"\[(.+?)\]\(#(.+)\)", columns[0]):
                 cells = dict(zip(header, columns, strict=False))
-                yield link[1], link[2], cells.get("you will", ""), cells["time"]
+                yield link[1], link[2], cells.get("you will", ""), cells["minutes"]
 
 
 def _sections(content: NotebookNode) -> Iterator[tuple[str, list[NotebookNode]]]:

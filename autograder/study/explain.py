@@ -202,6 +202,11 @@ def explain(
     return said + _helpers(run, names, runs, saved)
 
 
+def is_outdated(exercise: Exercise, run: Run | None, saved: Saved | None) -> bool:
+    """Whether the checks see a version of the answer that the learner has left behind."""
+    return run is not None and (bool(run.error) or _is_edited(run, exercise.id, saved))
+
+
 def _is_edited(run: Run, cell_id: str, saved: Saved | None) -> bool:
     """Whether the file, saved after the run, has another text in the cell."""
     text = saved.text(cell_id) if saved and saved.at > run.at else None

@@ -29,7 +29,7 @@ from autograder.study.chapter import (
     read_notebook,
     read_source,
 )
-from autograder.study.explain import Run, Saved, bound_names, explain, used_names
+from autograder.study.explain import Run, Saved, bound_names, explain, is_outdated, used_names
 from autograder.study.live import run_checks
 from autograder.study.progress import Progress, Standing
 from autograder.study.show import Shown
@@ -120,7 +120,8 @@ class Session:
         exercise = self._exercise(chapter, name)
         if missing := self._missing_setup(chapter, exercise):
             return show.messages([missing])
-        notes = self._explanations(exercise)
+        run, saved = self._last_run(exercise), self._saved()
+        notes = explain(exercise, self.names, self.runs, run, saved)
         if not exercise.answer.defines & self.names.keys() and exercise.answer.defines:
             return show.messages(notes)
         try:
@@ -145,6 +146,8 @@ class Session:
                 "Not attempted yet: replace `raise NotImplementedError` in the cell of "
                 f"{exercise.id}, run it, then check again."
             ]
+        elif is_outdated(exercise, run, saved):
+            after = ["These results are of an older version. They were not counted as an attempt."]
         else:
             after = self._record(chapter, exercise, check.total(), check.results)
         offered = sum(result.max_points for result in check.results)
@@ -189,7 +192,7 @@ class Session:
         if not agreed:
             self._asked.add(exercise.id)
             left = len(exercise.hints) - standing.hints
-            hints = f" There {'is' if left == 1 else 'are'} {left} more in `%hint`." if left else ""
+            hints = f" {left} {'hint is' if left == 1 else 'hints are'} left." if left else ""
             return show.messages(
                 [
                     f"This shows a solution of {exercise.title}, and your progress remembers it."
@@ -227,17 +230,18 @@ class Session:
                 break
         return ""
 
-    def _explanations(self, exercise: Exercise) -> list[str]:
-        run = next((run for run in reversed(self.runs) if self._is_of_cell(run, exercise)), None)
-        saved, path = None, self._notebook()
-        if path is not None:
-            try:
-                cells = read_notebook(path, "").cells
-                code = [cell for cell in cells if cell.kind == "code"]
-                saved = Saved(code, path.stat().st_mtime)
-            except (NotFound, OSError):
-                saved = None
-        return explain(exercise, self.names, self.runs, run, saved)
+    def _last_run(self, exercise: Exercise) -> Run | None:
+        return next((run for run in reversed(self.runs) if self._is_of_cell(run, exercise)), None)
+
+    def _saved(self) -> Saved | None:
+        path = self._notebook()
+        if path is None:
+            return None
+        try:
+            cells = read_notebook(path, "").cells
+            return Saved([cell for cell in cells if cell.kind == "code"], path.stat().st_mtime)
+        except (NotFound, OSError):
+            return None
 
     def _is_of_cell(self, run: Run, exercise: Exercise) -> bool:
         """Whether the exercise's own cell ran, and not another one that defines its names."""

@@ -30,7 +30,7 @@ HINTS = """\
 # The square root.
 # </details>
 #
-# <details><summary>Hint 2: which width?</summary>
+# <details><summary>Hint: which width?</summary>
 #
 # The one that you are given.
 # </details>
@@ -41,7 +41,11 @@ def scale(values, width):
 """
 SOLUTION = """\
     ### BEGIN SOLUTION
-    return [value / width**0.5 for value in values]
+    return [value * inverse_root(width) for value in values]
+
+
+def inverse_root(width):
+    return width**-0.5
     ### END SOLUTION"""
 TESTS = """\
 check = Checks(points=3)

@@ -21,9 +21,9 @@ from autograder.course.source import Course
 NOTEBOOK = Path("work", tiny.TINY, tiny.NOTEBOOK)
 INTRODUCTION = """\
 # %% [markdown]
-# | exercise | you will | time |
+# | exercise | you will | minutes |
 # |---|---|---|
-# | [9.1](#9.1-Scale) | divide by a root | 10 min |
+# | [9.1](#9.1-Scale) | divide by a root | 10 |
 
 # %% [markdown]
 # ## 9.1 Scale

@@ -152,3 +152,13 @@ def test_the_command_shows_chapters_exercises_and_bars(
     assert exercises["scale"]["history"][0]["checks"] == {"one": "passed"}
     assert exercises["scale"]["chapter"] == "tiny"
     assert exercises["twice"]["hints"] == 1
+
+
+def test_the_command_says_where_there_is_no_course(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, ["progress"])
+    assert refused.exit_code == 2
+    assert "no course and no progress here" in " ".join(refused.output.split())
+    assert not list(tmp_path.iterdir())
