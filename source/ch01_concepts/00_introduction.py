@@ -67,7 +67,8 @@ for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or n
 # Times include reading; W is in writing. You need Python, a little PyTorch (Keras in 1.8 and 1.9) and matrix multiplication. Nothing is downloaded.
 #
 # **How an exercise works.** Replace `raise NotImplementedError` with your answer, run the cell, then run the test cell below it. A table shows
-# which properties hold. When you hand in, hidden checks test further properties, so follow the docstring.
+# which properties hold. Hidden checks test further properties, so follow the
+# docstring. In a class they run when you hand in; if you study alone, `%check` runs them at once.
 
 # %% [markdown]
 # ## 1.0 What makes a model "large"?
