@@ -1,6 +1,5 @@
 """The command line: `autograder build`, `autograder grade`, `autograder report`,
-`autograder audit`, `autograder doctor`, `autograder study`, `autograder check`,
-`autograder progress`.
+`autograder audit`, `autograder doctor`.
 
 Exit codes: 0 all went well (a rejected submission is a result, not a failure), 1 something
 failed or is stale, 2 wrong usage. Results go to standard output, progress to standard error.
@@ -31,7 +30,6 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from autograder import tables as checks_tables
 from autograder import words
 from autograder.audit import answers, tables
 from autograder.audit import audit as auditing
@@ -43,19 +41,13 @@ from autograder.course import build as builder
 from autograder.course.source import Course, CourseError
 from autograder.engine.grade import Engine
 from autograder.engine.options import Limits
-from autograder.engine.submission import MAX_FILE_BYTES, Submission
 from autograder.files import write_whole
-from autograder.results import ExerciseResult, Outcome, Report, Status
+from autograder.results import Report, Status
 from autograder.sandbox import doctor
 from autograder.sandbox.confine import Isolation, SandboxError
-from autograder.study import chapter as studied
-from autograder.study import commands as studying
-from autograder.study.progress import Progress as LearnersProgress
 
 log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
-app.command()(studying.progress)
-app.command(context_settings=studying.PASS_ON)(studying.study)
 SECONDS_BETWEEN_LINES = 10
 Submitted = Annotated[
     Path | None,
@@ -161,66 +153,6 @@ def _isolation(wanted: str) -> Isolation:
     if missing:
         log.warning("weaker isolation, without namespaces: %s", missing)
     return isolation
-
-
-@app.command()
-def check(
-    notebook: Annotated[Path, typer.Argument(help="Your own copy of a chapter.")],
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results there, too.")
-    ] = None,
-) -> None:
-    """Grade your own NOTEBOOK as a class is graded, from its first cell on, and show the checks."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    with _errors():
-        if not notebook.is_file():
-            raise CourseError(f"there is no file {notebook}")
-        course = Course.find(notebook.resolve().parent)
-        try:
-            folder = studied.find_chapter(course.root, notebook.resolve().parent, notebook)
-        except studied.NotFound as error:
-            raise CourseError(str(error)) from None
-        if folder is None:
-            raise CourseError(f"{notebook} belongs to no chapter: {', '.join(course.chapters)}")
-        with notebook.open("rb") as stream:
-            submission = Submission("you", stream.read(MAX_FILE_BYTES + 1))
-        with Engine(_isolation_for_oneself()) as engine:
-            limits = Limits(threads=os.cpu_count() or 1)
-            report = engine.grade(course.assignment(folder.name), submission, limits).report
-    if json_file is not None:
-        write_whole(json_file, json.dumps(words.as_json(report), indent=1) + "\n")
-    if report.reasons:
-        print(words.reason(report))
-        raise typer.Exit(1)
-    for note in words.notes(report):
-        print(f"note: {note}")
-    own = notebook.resolve().is_relative_to(course.root / "work")
-    kept = LearnersProgress(course.root / "work" / "progress.sqlite") if own else None
-    for exercise in report.exercises:
-        _show_exercise(exercise)
-        tried = {result.outcome for result in exercise.checks} - {Outcome.NOT_ATTEMPTED}
-        if kept and tried:
-            score = exercise.score or 0.0
-            kept.attempt(folder.name, exercise.id, score, exercise.max_score, exercise.checks)
-    print(f"{report.score:g} of {report.max_score:g} points")
-
-
-def _show_exercise(exercise: ExerciseResult) -> None:
-    print(f"{exercise.title}\n")
-    if exercise.written:
-        print("a person marks this\n")
-        return
-    footer = f"{exercise.score:g} of {exercise.max_score:g} points\n"
-    print(checks_tables.checks_as_text(exercise.checks, footer))
-
-
-def _isolation_for_oneself() -> Isolation:
-    """The strongest isolation that holds here, none if none does: a learner trusts themselves."""
-    try:
-        return _isolation("auto")
-    except CourseError:
-        log.warning("nothing confines your notebook here; `autograder doctor` says why")
-        return Isolation.NONE
 
 
 @app.command(name="audit")

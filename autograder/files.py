@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from itertools import chain, count
 from pathlib import Path
 
 
@@ -29,9 +28,3 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def free_path(path: Path) -> Path:
-    """The path, or the first like it, with a number, that does not exist."""
-    numbered = (path.with_stem(f"{path.stem}_{number}") for number in count(2))
-    return next(other for other in chain([path], numbered) if not other.exists())

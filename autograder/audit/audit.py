@@ -47,8 +47,7 @@ from autograder.audit.verdict import (
     rejected,
 )
 from autograder.course.cells import grade_id, is_answer
-from autograder.course.names import definitions
-from autograder.course.source import CODE_STUB, Assignment
+from autograder.course.source import Assignment
 from autograder.engine.fork import ForkServer
 from autograder.engine.grade import Engine
 from autograder.engine.options import Limits, Trial
@@ -56,7 +55,6 @@ from autograder.engine.submission import Submission
 
 ALL = sys.maxsize
 OWN_CELL = "the exercise's own cell"
-UNWRITTEN = CODE_STUB.removeprefix("raise ")
 MUTANT_SECONDS = 20.0  # until a mutant's check is interrupted: honest ones take a few
 
 
@@ -286,7 +284,6 @@ class _Plan:
             untouched=Attempt(blank, OWN_CELL, [Trial()]),
             solution=Attempt(self.solution, OWN_CELL, [Trial()]),
             answers=[self._attempt(answer, trials, selection) for answer in [reference, *chosen]],
-            asked=[n for n, code in definitions(blank).items() if UNWRITTEN in code.uses],
             mutants=[],
             equivalent=set(),
             trials=trials,
@@ -304,7 +301,7 @@ class _Plan:
         must_fail = {str(self.exercise.test_id): answer.must_fail}
         others = [replace(trial, checks=must_fail) for trial in trials[1:]]
         checks = answer.must_fail | selection.reached(answer.text)
-        return Attempt(answer.text, answer, others, checks, selection.changed(answer.text))
+        return Attempt(answer.text, answer, others, checks)
 
     def _plan_mutants(self, attempts: Attempts, target: Target) -> None:
         """Adds the mutants, or a sample of them, and in any case those listed as equivalent."""

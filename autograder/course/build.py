@@ -28,21 +28,15 @@ from PIL import Image
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.checks import SEED_VARIABLE
-from autograder.course.cells import Region, fold, grade_id, parse_lines
+from autograder.course.cells import Region, grade_id, parse_lines
 from autograder.course.guard import refuse_to_erase
-from autograder.course.source import (
-    COMMANDS,
-    NOTEBOOK_METADATA,
-    Assignment,
-    Course,
-    CourseError,
-)
+from autograder.course.source import NOTEBOOK_METADATA, Assignment, Course, CourseError
 from autograder.files import write_whole
 
-EXECUTION_SECONDS = 900
+EXECUTION_SECONDS = 300
 # Of a cell's tags, those that a solved notebook keeps. The second is for nbval, where the last
 # digits of what is printed depend on the processor.
-SOLVED_TAGS = ("demo", "hide-input", "nbval-ignore-output")
+SOLVED_TAGS = ("demo", "nbval-ignore-output")
 
 
 def to_json(notebook: NotebookNode) -> str:
@@ -127,10 +121,7 @@ def make_release(course: Course, assignment: Assignment, db_url: str) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch, "source", assignment.name)
         source.mkdir(parents=True)
-        written = nbformat.from_dict(assignment.source)
-        for cell in written.cells:
-            fold(cell)
-        nbformat.write(written, source / f"{assignment.notebook_name}.ipynb")
+        nbformat.write(assignment.source, source / f"{assignment.notebook_name}.ipynb")
         loader = PyFileConfigLoader("nbgrader_config.py", path=str(course.root))
         config = Config(loader.load_config())
         config.CourseDirectory.root = scratch
@@ -178,7 +169,6 @@ def find_leaks(assignment: Assignment, release: NotebookNode) -> list[str]:
 def make_solved(assignment: Assignment) -> NotebookNode:
     """The notebook with solutions and visible tests, not yet executed."""
     notebook = nbformat.from_dict(assignment.source)
-    notebook.cells = [cell for cell in notebook.cells if cell.source != COMMANDS]  # for learners
     for cell in notebook.cells:
         kept = [
             line.text
@@ -187,10 +177,8 @@ def make_solved(assignment: Assignment) -> NotebookNode:
         ]
         cell.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip()
         cell.id = grade_id(cell) or cell.id
-        fold(cell)
         tags = [tag for tag in cell.metadata.get("tags", []) if tag in SOLVED_TAGS]
-        shown = {"jupyter": cell.metadata.get("jupyter"), "tags": tags}
-        cell.metadata = nbformat.from_dict({key: value for key, value in shown.items() if value})
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
     notebook.metadata["autograder"] = {"source_sha256": _digest(assignment)}
     return notebook
 
@@ -202,8 +190,8 @@ def _digest(assignment: Assignment) -> str:
 def _is_current(solved: NotebookNode, fresh: NotebookNode) -> bool:
     """Whether the solved notebook has the source's cells and has been executed without error."""
     same = solved.metadata.get("autograder") == fresh.metadata["autograder"] and [
-        (cell.id, cell.source, cell.metadata) for cell in solved.cells
-    ] == [(cell.id, cell.source, cell.metadata) for cell in fresh.cells]
+        (cell.id, cell.source) for cell in solved.cells
+    ] == [(cell.id, cell.source) for cell in fresh.cells]
     return same and all(map(_has_run, _code_cells(solved)))
 
 

@@ -10,12 +10,10 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+
+from nbformat import NotebookNode
 
 from autograder.checks import HIDDEN_BEGIN
-
-if TYPE_CHECKING:  # it takes a while to import, and `%check` does without
-    from nbformat import NotebookNode
 
 
 class Region(StrEnum):
@@ -105,16 +103,6 @@ def identifier(cell: NotebookNode) -> str:
 def is_demo(cell: NotebookNode) -> bool:
     """Whether the cell only shows something: no test needs it, so grading skips it."""
     return "demo" in cell.metadata.get("tags", [])
-
-
-def fold(cell: NotebookNode) -> None:
-    """Hides a demonstration's code, which a click shows, unless it is tagged `shown`.
-
-    JupyterLab goes by the metadata, sites made of notebooks by the tag.
-    """
-    if is_demo(cell) and "shown" not in cell.metadata.tags:
-        cell.metadata.setdefault("jupyter", type(cell.metadata)())["source_hidden"] = True
-        cell.metadata.tags = [*cell.metadata.tags, "hide-input"]
 
 
 def is_answer(cell: NotebookNode) -> bool:

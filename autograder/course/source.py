@@ -33,15 +33,11 @@ from autograder.course.cells import (
     nbgrader_metadata,
     parse_lines,
 )
-from autograder.course.names import LOOSE, Code, definitions, parse, what_happens
+from autograder.course.names import LOOSE, Code, definitions, parse
 
 CODE_STUB = "raise NotImplementedError"
 DEFAULTS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600, "float64": []}
 TEXT_STUB = "*Your answer here.*"
-# Stands behind the first set-up cell of every chapter, as a demonstration, which grading skips.
-COMMANDS = """\
-%load_ext autograder
-# Now %check NAME runs the checks of an exercise, and %hint, %solution and %progress work, too."""
 NOTEBOOK_METADATA = {
     "kernelspec": {
         "display_name": "Python 3 (ipykernel)",
@@ -124,7 +120,6 @@ class Assignment:
                 problem = f"stands in the chapter twice, the second time in {path.name}"
                 raise self._error(cell, problem)
             self._section_of[cell.id] = path
-        _insert_commands(notebook)
         settings = {**DEFAULTS, **notebook.metadata.get("autograder", {})}
         if unknown := settings.keys() - DEFAULTS.keys():
             raise CourseError(f"{header}: the header has unknown settings: {sorted(unknown)}")
@@ -256,10 +251,7 @@ class Assignment:
         for cell, assigned in zip(self.source.cells, self.assigned.cells, strict=True):
             data = nbgrader_metadata(cell)
             if cell.cell_type == "code":
-                checks = [
-                    (check.name, check.hidden)
-                    for check in (parse_checks(cell.source) if is_test(cell) else [])
-                ]
+                checks = parse_checks(cell.source) if is_test(cell) else []
                 code = [_syntax(cell.source), _syntax(assigned.source)]
                 material.append(repr([data, checks, is_demo(cell), code]))
             elif data:
@@ -267,20 +259,10 @@ class Assignment:
         return hashlib.sha256("\0".join(material).encode()).hexdigest()
 
 
-def _insert_commands(notebook: NotebookNode) -> None:
-    """Puts the cell with `%load_ext autograder` behind the chapter's first set-up cell."""
-    for index, cell in enumerate(notebook.cells, 1):
-        if cell.cell_type == "code" and nbgrader_metadata(cell):
-            new = nbformat.v4.new_code_cell(COMMANDS, metadata={"tags": ["demo", "shown"]})
-            new.id = identifier(new)
-            notebook.cells.insert(index, new)
-            return
-
-
 def _syntax(source: str) -> str:
-    """The same for the same code, whatever its comments, docstrings and layout."""
+    """The same for the same code, whatever its comments and layout."""
     try:
-        return ast.dump(what_happens(source))
+        return ast.dump(parse(source))
     except SyntaxError:  # a magic command, say
         return source
 

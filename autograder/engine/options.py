@@ -11,7 +11,7 @@ from autograder.course.source import Assignment
 from autograder.results import Report
 from autograder.sandbox.confine import Resources
 
-ENGINE_VERSION = 2  # raised when engine or checks could give another mark than before
+ENGINE_VERSION = 1  # raised when engine or checks could give another mark than before
 GRACE_SECONDS = 5  # from an interrupt until what was interrupted is given up
 
 

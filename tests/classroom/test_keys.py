@@ -111,10 +111,6 @@ def change_a_comment(setting: Setting, _: pytest.MonkeyPatch) -> None:
     setting.edit("check.score()", "check.score()  # the points")
 
 
-def change_a_docstring(setting: Setting, _: pytest.MonkeyPatch) -> None:
-    setting.edit("'Every value is divided by the root of the width.'", "'Each is divided.'")
-
-
 def move_the_section(setting: Setting, _: pytest.MonkeyPatch) -> None:
     setting.source.rename(setting.source.with_name("00_moved.py"))
 
@@ -156,7 +152,6 @@ def test_what_can_change_a_mark_has_it_graded_again(
     [
         change_a_paragraph,
         change_a_comment,
-        change_a_docstring,
         move_the_section,
         change_the_number_of_threads,
         lock_what_is_not_installed,

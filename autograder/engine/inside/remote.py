@@ -17,13 +17,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
-from autograder.checks import (
-    MAX_PRINTED,
-    blamed_frame,
-    seed_everything,
-    suspected_of_none,
-    use_float64,
-)
+from autograder.checks import MAX_PRINTED, blamed_frame, seed_everything, use_float64
 from autograder.engine import wire
 
 # Forked kernels find the number of their channel here.
@@ -94,7 +88,5 @@ def _describe(error: BaseException) -> dict[str, Any]:
     except Exception:
         text = ""
     frame = blamed_frame(error.__traceback__)
-    if frame is None and error.__traceback__ and (probe := error.__traceback__.tb_next):
-        text += suspected_of_none(error, probe.tb_frame.f_code.co_filename)
     where = None if frame is None else (frame.lineno, frame.name, (frame.line or "")[:200])
     return {"type": type(error).__name__[:100], "text": text, "where": where}

@@ -51,7 +51,6 @@ def multitask_backward(model, losses, weights, surgery=False):
         with torch.no_grad():
             direction = project_conflicts(rows).sum(0)
             for p in trunk:
-                if p.grad is not None:
-                    p.grad.zero_()
-                    p.grad += direction[start : start + p.numel()].view(p.shape)
+                p.grad.zero_()
+                p.grad += direction[start : start + p.numel()].view(p.shape)
                 start += p.numel()

@@ -1,1 +1,0 @@
-"""Studying alone: a learner's own checks, hints, solutions and progress."""

@@ -1,0 +1,59 @@
+# Wrong: the discriminator maps pixels to -1..1 first
+# Fails: discriminator_ends_in_a_logit
+def upsampling_plan(size):
+    start, doublings = size, 0
+    while start % 2 == 0 and start >= 8:
+        start, doublings = start // 2, doublings + 1
+    return start, doublings
+
+
+def build_generator(size, latent=16, width=32):
+    start, doublings = upsampling_plan(size)
+    model = keras.Sequential([keras.Input((latent,))])
+    model.add(keras.layers.Dense(start * start * width))
+    model.add(keras.layers.Reshape((start, start, width)))
+    model.add(keras.layers.BatchNormalization())
+    model.add(keras.layers.ReLU())
+    for _ in range(doublings):
+        model.add(keras.layers.Conv2DTranspose(width, 4, strides=2, padding="same"))
+        model.add(keras.layers.BatchNormalization())
+        model.add(keras.layers.ReLU())
+    model.add(keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid"))
+    return model
+
+
+def build_discriminator(size, width=32):
+    model = keras.Sequential([keras.Input((size, size, 1)), keras.layers.Rescaling(2.0, offset=-1)])
+    for _ in range(upsampling_plan(size)[1]):
+        model.add(keras.layers.Conv2D(width, 4, strides=2, padding="same"))
+        model.add(keras.layers.LeakyReLU(negative_slope=0.2))
+    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dense(1))
+    return model
+
+
+def discriminator_loss(real_logits, fake_logits):
+    return tf.reduce_mean(tf.nn.softplus(-real_logits)) + tf.reduce_mean(tf.nn.softplus(fake_logits))
+
+
+def generator_loss(fake_logits):
+    return tf.reduce_mean(tf.nn.softplus(-fake_logits))
+
+
+def gan_step(generator, discriminator, generator_optimizer, discriminator_optimizer, images, latent):
+    m = images.shape[0]
+    with tf.GradientTape() as tape:
+        fakes = generator(tf.random.normal((m, latent)), training=True)
+        real_logits = discriminator(images, training=True)
+        fake_logits = discriminator(fakes, training=True)
+        loss_d = discriminator_loss(real_logits, fake_logits)
+    gradients = tape.gradient(loss_d, discriminator.trainable_variables)
+    discriminator_optimizer.apply(gradients, discriminator.trainable_variables)
+
+    with tf.GradientTape() as tape:
+        fakes = generator(tf.random.normal((m, latent)), training=True)
+        fake_logits = discriminator(fakes, training=True)
+        loss_g = generator_loss(fake_logits)
+    gradients = tape.gradient(loss_g, generator.trainable_variables)
+    generator_optimizer.apply(gradients, generator.trainable_variables)
+    return loss_d, loss_g
