@@ -32,30 +32,35 @@ This module imports nothing heavy: it is the first thing a chapter imports.
 
 from __future__ import annotations
 
+import dis
 import hashlib
-import html
 import io
 import linecache
 import os
-import pkgutil
 import random
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, field
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, Protocol, TypeVar
 from unittest import mock
 
+from autograder import tables
 from autograder.lesson import quiet
 from autograder.results import CheckResult, Code, Outcome, Remark
+from autograder.without import forbidden  # noqa: F401, for test cells
 from autograder.words import sentence
 
 MIME_TYPE = "application/vnd.autograder.checks+json"
 SEED_VARIABLE = "AUTOGRADER_SEED"
+VALIDATING = ("NBGRADER_EXECUTION", "validate")  # nbgrader's variable, and what it says then
 HIDDEN_BEGIN, HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 MAX_PRINTED, MAX_MESSAGE = 2_000, 600  # characters
+VALIDATION_WIDTH = 82  # nbgrader indents the lines, and cuts them at 87 characters
+SOMETHING_IS_NONE = "Something is None where a result is needed. "
 
 T = TypeVar("T")
 
@@ -64,8 +69,11 @@ class Failed(AssertionError):
     """Raised by `fail`: its text was written for the student and is always shown."""
 
 
-class Forbidden(RuntimeError):
-    """A function was called that the exercise asks the student to do without."""
+class VisibleChecksFail(Exception):
+    """Raised by a test cell that nbgrader validates: the visible checks that fail, in words."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()
 
 
 class StudentError(Exception):
@@ -132,33 +140,6 @@ def probe(function: Callable[..., T], *args: Any) -> T:
 
 
 @contextmanager
-def forbidden(*names: str) -> Iterator[None]:
-    """Makes the named functions raise `Forbidden` inside the block.
-
-    Names that the notebook has given to the same functions, as in `from math import sqrt as
-    root`, are covered.
-
-    Args:
-        names: dotted paths such as "torch.nn.functional.softmax".
-    """
-    notebook = vars(sys.modules["__main__"])
-    with ExitStack() as stack:
-        for name in names:
-            function, substitute = pkgutil.resolve_name(name), _refusal(name)
-            stack.enter_context(mock.patch(name, substitute))
-            aliases = {key: substitute for key, value in notebook.items() if value is function}
-            stack.enter_context(mock.patch.dict(notebook, aliases))
-        yield
-
-
-def _refusal(name: str) -> Callable[..., None]:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise Forbidden(f"this exercise asks you to do without {name}")
-
-    return refuse
-
-
-@contextmanager
 def _captured(printed: io.StringIO) -> Iterator[None]:
     """Collects what Python prints inside the block and drops what native libraries do.
 
@@ -211,9 +192,11 @@ class Checks:
     Args:
         points: what the whole cell is worth, hidden checks included; equals the points
             in the cell's nbgrader metadata.
+        caption: of the table, if not how many points were earned.
     """
 
     points: float
+    caption: str = ""
     results: list[CheckResult] = field(default_factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -232,7 +215,7 @@ class Checks:
             )
             self.results.append(result)
             if self._stopped:
-                _explain(result, Outcome.TIMED_OUT, Remark.of(Code.STOPPED_BEFORE))
+                result.outcome = Outcome.NOT_RUN
                 return function
             seed = self.seed_for(name)
             seed_everything(seed)
@@ -245,7 +228,8 @@ class Checks:
                 result.points = points
             except KeyboardInterrupt:  # the stop button means all checks, a deadline this one
                 self._stopped = judge is None
-                _explain(result, Outcome.TIMED_OUT, Remark.of(Code.STOPPED_DURING))
+                outcome = Outcome.NOT_RUN if self._stopped else Outcome.TIMED_OUT
+                _explain(result, outcome, Remark.of(Code.STOPPED_DURING))
             except CallLost as lost:
                 result.outcome = lost.outcome
             except (Exception, SystemExit) as error:
@@ -271,12 +255,24 @@ class Checks:
         return int.from_bytes(hashlib.sha256(f"{base}/{name}".encode()).digest()[:4], "big")
 
     def score(self) -> Score:
-        """Displays the table of checks and returns the points earned."""
+        """Displays the table of checks and returns the points earned.
+
+        When nbgrader validates, hidden checks are not there and their points cannot be earned, yet
+        nbgrader calls less than all points a failure: all are returned if the visible ones pass.
+
+        Raises:
+            VisibleChecksFail: only when nbgrader validates.
+        """
         score = self.total()
         from IPython.display import display
 
         display(self.bundle(), raw=True)
-        return score
+        variable, validating = VALIDATING
+        if judge is not None or os.environ.get(variable) != validating:
+            return score
+        if any(result.outcome is not Outcome.PASSED for result in self.results):
+            raise VisibleChecksFail(self._failures())
+        return Score(self.points)
 
     def total(self) -> Score:
         """The points earned."""
@@ -310,67 +306,23 @@ class Checks:
             text += f". Hidden checks decide on {self.points - offered:g} more."
         return text
 
+    def _failures(self) -> str:
+        """The checks that do not pass, as lines that nbgrader does not cut."""
+        failed = [result for result in self.results if result.outcome is not Outcome.PASSED]
+        if all(result.outcome is Outcome.NOT_ATTEMPTED for result in self.results):
+            return str(Outcome.NOT_ATTEMPTED)
+        footer = f"{len(self.results) - len(failed)} of {len(self.results)} visible checks pass"
+        lines = tables.checks_as_text(failed, footer).splitlines()
+        wrapped = [textwrap.wrap(x, VALIDATION_WIDTH, subsequent_indent=" " * 10) for x in lines]
+        return "\n".join(part for parts in wrapped for part in parts)
+
     def as_text(self) -> str:
-        """The table as plain text, one line a check, explanations indented below it."""
-        lines = []
-        for result in self.results:
-            mark = _MARKS[result.outcome][0]
-            points = f"{result.points:g}/{result.max_points:g}"
-            lines.append(f"{mark} {points:>5}  {result.title}")
-            lines += [f"          {line}" for line in _explanation(result)]
-        return "\n".join([*lines, self._footer()])
+        """The table as plain text."""
+        return tables.checks_as_text(self.results, self._footer())
 
     def as_html(self) -> str:
-        """The table as HTML with inline styles that suit a light and a dark page."""
-        rows = []
-        for result in self.results:
-            mark, colour = _MARKS[result.outcome]
-            words = "" if result.outcome is Outcome.PASSED else str(result.outcome)
-            details = "".join(
-                f'<div style="opacity:.85;margin-top:2px;white-space:pre-wrap">'
-                f"{html.escape(line)}</div>"
-                for line in _explanation(result, with_outcome=False)
-            )
-            hidden = ' <span style="opacity:.6">(hidden)</span>' if result.hidden else ""
-            rows.append(
-                f'<tr style="background:transparent;vertical-align:top">'
-                f'<td style="{_CELL}color:{colour};font-weight:bold;white-space:nowrap">'
-                f"{mark} {words}</td>"
-                f'<td style="{_CELL}width:100%">{html.escape(result.title)}{hidden}{details}</td>'
-                f'<td style="{_CELL}text-align:right;white-space:nowrap">'
-                f"{result.points:g} / {result.max_points:g}</td></tr>"
-            )
-        return (
-            '<table style="border-collapse:collapse;margin:4px 0;max-width:56em">'
-            f"{''.join(rows)}</table>"
-        )
-
-
-_CELL = "text-align:left;padding:4px 10px;border-bottom:1px solid rgba(128,128,128,.3);"
-_GREEN, _RED, _AMBER, _GREY = "#2e8b57", "#d1495b", "#c77700", "#808890"
-_MARKS = {
-    Outcome.PASSED: ("\N{CHECK MARK}", _GREEN),
-    Outcome.FAILED: ("\N{BALLOT X}", _RED),
-    Outcome.ERROR: ("!", _RED),
-    Outcome.NOT_ATTEMPTED: ("\N{EN DASH}", _GREY),
-    Outcome.TIMED_OUT: ("\N{BLACK SQUARE}", _AMBER),
-    Outcome.OUT_OF_MEMORY: ("\N{BLACK SQUARE}", _AMBER),
-    Outcome.KERNEL_DIED: ("\N{BLACK SQUARE}", _AMBER),
-}
-
-
-def _explanation(result: CheckResult, with_outcome: bool = True) -> list[str]:
-    lines = []
-    if result.outcome is not Outcome.PASSED:
-        if with_outcome:
-            lines.append(f"{result.outcome}{': ' if result.message else ''}{result.message}")
-        elif result.message:
-            lines.append(result.message)
-        if result.hint and result.outcome in (Outcome.FAILED, Outcome.ERROR):
-            lines.append(f"Hint: {result.hint}")
-    if result.printed.strip():
-        lines.append(f"Printed: {result.printed.strip()}")
-    return [part for line in lines for part in line.splitlines()]
+        """The table as HTML."""
+        return tables.checks_as_html(self.results, self.caption or self._footer())
 
 
 def _for_programs(result: CheckResult) -> dict[str, Any]:
@@ -427,17 +379,70 @@ def _judgement(
         return _explain_students_error(name, str(error), *where)
     if name == "NameError":
         return Outcome.ERROR, Remark.of(Code.NAME_NOT_DEFINED, error=str(error))
-    text = _clip(str(error).strip(), MAX_MESSAGE)
+    text, none = _clip(str(error).strip(), MAX_MESSAGE), suspected_of_none(error, own_file)
     if isinstance(error, AssertionError):
+        text = " ".join(filter(None, [text, none]))
         if text or hidden:
             return Outcome.FAILED, "" if hidden else text
         own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own_file]
         line = (own[-1].line or "").removeprefix("assert ")
         return Outcome.FAILED, Remark.of(Code.NOT_TRUE, line=line)
-    # Messages of these two speak of types, never of values.
-    if hidden and name not in ("TypeError", "AttributeError"):
-        text = ""
-    return Outcome.FAILED, Remark.of(Code.NOT_USABLE, type=name, text=text)
+    if none or text.startswith(SOMETHING_IS_NONE):  # a probe in the student's process says so
+        why = Remark.of(Code.IS_NONE, text=none or text)
+    else:
+        # Messages of these two speak of types, never of values.
+        shown = not hidden or name in ("TypeError", "AttributeError")
+        why = Remark.of(Code.NOT_USABLE, type=name, text=text if shown else "")
+    return Outcome.FAILED, why
+
+
+def suspected_of_none(error: BaseException, test_file: str) -> str:
+    """Which of the student's functions may lack a `return`, if a test met None and complained.
+
+    Args:
+        error: what the test raised.
+        test_file: where the test's code stands; names defined elsewhere in the notebook are the
+            student's.
+
+    Returns:
+        What to say instead of the error's text, or nothing. It is the same for every check that
+        meets the same None, whatever Python says.
+    """
+    places = [
+        (frame.f_code, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == test_file
+    ]
+    if "NoneType" not in str(error) or not places:
+        return ""
+    students = {
+        name: value
+        for name, value in vars(sys.modules["__main__"]).items()
+        if callable(value) and getattr(value, "__module__", "") == "__main__"
+    }
+    for value in list(students.values()):
+        students |= vars(value) if isinstance(value, type) else {}  # methods
+
+    def used(code: CodeType, line: int | None = None) -> list[str]:
+        found = [
+            i.argval
+            for i in dis.get_instructions(code)
+            if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_METHOD", "LOAD_ATTR")
+            and (line is None or (i.positions and i.positions.lineno == line))
+        ]
+        for inner in code.co_consts if line is None else ():
+            found += used(inner) if isinstance(inner, CodeType) else []
+        return found
+
+    def is_the_tests_own(value: object) -> bool:
+        return getattr(getattr(value, "__code__", None), "co_filename", "") == test_file
+
+    students = {name: value for name, value in students.items() if not is_the_tests_own(value)}
+    for names in (used(*places[-1]), used(places[-1][0]), used(places[0][0])):
+        if suspects := [name for name in dict.fromkeys(names) if name in students]:
+            named = " or ".join(f"`{name}`" for name in suspects)
+            return _clip(f"{SOMETHING_IS_NONE}Does {named} end with `return`?", MAX_MESSAGE)
+    return ""
 
 
 def _explain_students_error(
@@ -446,6 +451,8 @@ def _explain_students_error(
     if name == "NotImplementedError" and line.startswith("raise NotImplementedError"):
         return Outcome.NOT_ATTEMPTED, ""
     outcome = Outcome.OUT_OF_MEMORY if name == "MemoryError" else Outcome.ERROR
+    if text.startswith("in user code:"):  # TensorFlow tells the way to the error before the error
+        text = text.rpartition(f"\n    {name}: ")[2].strip()
     text = _clip(text, MAX_MESSAGE)
     return outcome, Remark.of(
         Code.ERROR_AT_LINE, type=name, text=text, number=lineno, function=function, line=line

@@ -1,8 +1,12 @@
 """The command line: `autograder build`, `autograder grade`, `autograder report`,
-`autograder audit`, `autograder doctor`.
+`autograder feedback`, `autograder audit`, `autograder doctor`, `autograder study`,
+`autograder check`, `autograder progress`.
 
 Exit codes: 0 all went well (a rejected submission is a result, not a failure), 1 something
 failed or is stale, 2 wrong usage. Results go to standard output, progress to standard error.
+
+What takes long to import, the grader and nbgrader, is imported by the command that needs it: so
+`--help`, `study` and `progress` answer at once.
 """
 
 from __future__ import annotations
@@ -10,58 +14,42 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
-from autograder import words
-from autograder.audit import answers, tables
-from autograder.audit import audit as auditing
-from autograder.audit import published as figures
-from autograder.classroom import batch
-from autograder.classroom.records import ClassFolder
-from autograder.classroom.report import write_report
-from autograder.course import build as builder
-from autograder.course.source import Course, CourseError
-from autograder.engine.grade import Engine
-from autograder.engine.options import Limits
+from autograder import terminal, words
+from autograder.classroom import commands as class_commands
+from autograder.engine.text import clean_text
 from autograder.files import write_whole
-from autograder.results import Report, Status
-from autograder.sandbox import doctor
-from autograder.sandbox.confine import Isolation, SandboxError
+from autograder.results import Code, Outcome, Report
+from autograder.study import chapter as studied
+from autograder.study import commands as studying
+from autograder.study.progress import Progress as LearnersProgress
+
+if TYPE_CHECKING:
+    from autograder.classroom.batch import Pool
+    from autograder.classroom.records import ClassFolder
+    from autograder.classroom.standing import Entry, Standing
+    from autograder.classroom.work import Work
+    from autograder.engine.grade import Engine
+    from autograder.engine.options import Limits
+    from autograder.sandbox.confine import Isolation
 
 log = logging.getLogger(__name__)
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
-SECONDS_BETWEEN_LINES = 10
-Submitted = Annotated[
-    Path | None,
-    typer.Option(help="Folder of STUDENT/CHAPTER/NAME.ipynb; default: the course's submitted/."),
-]
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turns errors that the user can mend into a sentence."""
-    try:
-        yield
-    except CourseError as error:
-        raise typer.BadParameter(str(error)) from None
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Builds the course, grades a class, and is there for somebody who learns alone.",
+)
+# These make the exit code 1: something is to be done again.
+NOT_DONE = {Code.GRADER_FAILED, Code.NOT_KEPT, Code.NOT_ENTERED}
 
 
 @app.command()
@@ -72,7 +60,10 @@ def build(
     ] = False,
 ) -> None:
     """Make release/ and notebooks/ from source/."""
-    with _errors():
+    from autograder.course import build as builder
+    from autograder.course.source import Course
+
+    with terminal.errors():
         course = Course.find(Path.cwd())
         if check:
             stale = [s for name in chapters or course.chapters for s in builder.check(course, name)]
@@ -89,16 +80,20 @@ def build(
 @app.command()
 def grade(  # noqa: PLR0913  (one parameter an option)
     chapter: str,
-    submitted: Submitted = None,
+    submitted: class_commands.Submitted = None,
     student: Annotated[
         list[str] | None, typer.Option(help="Only this student; may be repeated.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Submissions at once.")] = os.cpu_count() or 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Grade on the workers of this Dask scheduler, as tcp://host:8786."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results there, too.")
     ] = None,
     no_gradebook: Annotated[
-        bool, typer.Option("--no-gradebook", help="Leave gradebook.db and autograded/ alone.")
+        bool, typer.Option("--no-gradebook", help="Leave gradebook and autograded/ alone.")
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Grade again what has not changed.")
@@ -107,52 +102,268 @@ def grade(  # noqa: PLR0913  (one parameter an option)
         str, typer.Option(help="auto (the strongest that holds here), full, process or none.")
     ] = "auto",
 ) -> None:
-    """Grade submissions of CHAPTER into nbgrader's gradebook, and write the class report."""
+    """Grade submissions of CHAPTER into nbgrader's gradebook, and write the class report.
+
+    CHAPTER may also be a homework of your own, an nbgrader assignment in source/.
+    """
+    from autograder.classroom import history
+    from autograder.classroom.marks import Outline
+    from autograder.classroom.report import write_report
+    from autograder.classroom.standing import read_standing
+    from autograder.classroom.unchanged import Known
+    from autograder.course.source import Course, CourseError
+    from autograder.engine.options import Limits
+
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    with _errors():
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    limits = Limits(threads=max(1, (os.cpu_count() or 1) // jobs))
+    started = history.now()
+
+    def grade_what_is_left(known: Known | None) -> tuple[list[Report], Outline]:
+        certain = force or class_folder.lacks_records(chapter, student or ())
+        with _engine(confined, class_folder, begin=certain and scheduler is None) as engine:
+            from autograder.classroom import batch, homework  # while the fork server imports, too
+
+            with (
+                homework.opened(course, chapter, class_folder.folder) as work,
+                _pool(work, engine, limits, jobs, scheduler) as pool,
+                terminal.progress(chapter) as progress,
+                terminal.what_is_kept(progress),
+            ):
+                reports = batch.grade_class(
+                    pool,
+                    work,
+                    class_folder,
+                    students=student or (),
+                    gradebook=not no_gradebook,
+                    force=force,
+                    on_total=progress.start,
+                    on_report=progress.advance,
+                )
+        if known is not None:
+            _try_to_write(known.path, lambda: known.write(pool.key, work.outline))
+        return reports, work.outline
+
+    with terminal.errors():
         course = Course.find(Path.cwd())
-        assignment = course.assignment(chapter)
-        class_folder = _class_folder(course, submitted)
-        with Engine(_isolation(isolation)) as engine, _progress(assignment.name) as progress:
-            reports = batch.grade_class(
-                engine,
-                course,
-                assignment,
-                class_folder,
-                Limits(threads=max(1, (os.cpu_count() or 1) // jobs)),
-                students=student or (),
-                jobs=jobs,
-                gradebook=not no_gradebook,
-                force=force,
-                on_total=progress.start,
-                on_report=progress.advance,
-            )
+        if is_chapter := chapter not in course.homework:
+            course.folder(chapter)  # which there must be
+        if scheduler and not is_chapter:
+            raise CourseError(f"{chapter} is a homework, graded on this machine: no --scheduler")
+        class_folder, confined = (
+            class_commands.class_folder_at(course, submitted),
+            _isolation_of_workers(isolation) if scheduler else _isolation(isolation),
+        )
+        known = Known(course, chapter, class_folder, confined, limits) if is_chapter else None
+        found = known.reports(student or (), not no_gradebook) if known and not force else None
+        reports, outline = found or grade_what_is_left(known)
         missing = sorted(set(student or ()) - {report.student for report in reports})
         if missing:
             raise CourseError(
-                f"no submission of {chapter} by {', '.join(missing)} in {class_folder.submitted}"
+                f"no submission of {chapter} by {clean_text(', '.join(missing))} "
+                f"in {class_folder.submitted}"
             )
-    if json_file is not None:
-        write_whole(json_file, json.dumps([words.as_json(r) for r in reports], indent=1) + "\n")
-    page = _write_report(course, chapter, class_folder, None)
-    _print_table(reports)
+        standing = read_standing(outline, class_folder)
+    folder = class_folder.folder / "reports" / chapter
+    page = folder / "index.html"
+    entries = _entries(standing, reports, gradebook=not no_gradebook)
+    text = json.dumps([entry.as_json() for entry in entries], indent=1) + "\n"
+    written = json_file is None or _try_to_write(json_file, lambda: write_whole(json_file, text))
+    written &= _try_to_write(page, lambda: write_report(standing, outline.title, folder))
+    class_commands.print_table(entries)
+    class_commands.print_moves(entries, started)
+    if not outline.judged:
+        print(words.NOT_JUDGED)
+    if standing.absent:
+        print(f"Not handed in: {clean_text(', '.join(standing.absent))}")
     print(f"Report: {page}")
-    if any(report.status is Status.FAILED for report in reports):
+    open_ends = {reason.code for report in reports for reason in report.reasons} & NOT_DONE
+    if open_ends or not written:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _engine(isolation: Isolation, class_folder: ClassFolder, begin: bool) -> Iterator[Engine]:
+    """An engine; it is certain to be needed if it shall `begin` to import what students use.
+
+    It warns if the class's gradebook is one that this isolation does not keep submissions from.
+    """
+    from autograder.engine.grade import Engine
+    from autograder.sandbox.confine import Isolation
+
+    if isolation is not Isolation.FULL and class_folder.gradebook.has_socket:
+        log.warning(
+            "%s isolation does not keep submissions from a server on this machine, as %s is: where "
+            "your account is its key, they can give any mark; grade with full isolation",
+            isolation,
+            class_folder.gradebook,
+        )
+    with Engine(isolation) as engine:
+        if begin:
+            engine.server.start()
+        yield engine
+
+
+@contextmanager
+def _pool(
+    work: Work[Any], engine: Engine, limits: Limits, jobs: int, scheduler: str | None
+) -> Iterator[Pool]:
+    """Who grades: this machine, or a scheduler's workers."""
+    from autograder.classroom import batch
+    from autograder.classroom.work import Chapter
+    from autograder.course.source import CourseError
+
+    if scheduler is None:
+        with batch.here(engine, work, limits, jobs) as pool:
+            yield pool
+        return
+    try:
+        from autograder.classroom import worker
+    except ImportError:
+        raise CourseError(
+            "--scheduler needs Dask, which is not installed here: tools/setup installs it"
+        ) from None
+    assert isinstance(work, Chapter)
+    try:
+        pools = worker.on_workers(scheduler, work, engine.isolation, limits)
+    except ValueError as error:
+        raise CourseError(f"--scheduler: {error}") from None
+    with pools as pool:
+        yield pool
+
+
+def _isolation_of_workers(wanted: str) -> Isolation:
+    """What has to hold on each worker; this machine runs no submission."""
+    from autograder.course.source import CourseError
+    from autograder.sandbox.confine import Isolation
+
+    try:
+        return Isolation.FULL if wanted == "auto" else Isolation(wanted)
+    except ValueError:
+        raise CourseError("--isolation is auto, full, process or none") from None
+
+
+def _entries(standing: Standing, reports: Sequence[Report], gradebook: bool) -> list[Entry]:
+    """What a run says of the submissions: its reports, with the marks that count.
+
+    Without a gradebook, the marks are those of this run.
+    """
+    from autograder.classroom.standing import Entry
+
+    known = {entry.report.student: entry for entry in standing.entries}
+    entries = []
+    for report in reports:
+        made = Entry.of(report)
+        entry = replace(known.get(report.student, made), report=report)
+        entries.append(entry if gradebook else replace(entry, mark=made.mark))
+    return entries
+
+
+def _try_to_write(path: Path, write: Callable[[], object]) -> bool:
+    """Whether it could be written; else says why not: the rest has to be said, too."""
+    try:
+        write()
+    except OSError as error:
+        log.error("%s cannot be written: %s", path, error.strerror)
+        return False
+    return True
 
 
 def _isolation(wanted: str) -> Isolation:
     """The isolation asked for, if it holds here."""
+    from autograder.course.source import CourseError
+    from autograder.sandbox import doctor
+    from autograder.sandbox.confine import SandboxError
+
     try:
-        isolation, missing = doctor.choose(wanted)
+        isolation, warning = doctor.choose(wanted)
     except ValueError:
         raise CourseError("--isolation is auto, full, process or none") from None
     except SandboxError as error:
         advice = "`autograder doctor` says more. For submissions that you trust: --isolation none"
         raise CourseError(f"{error}; {advice}") from None
-    if missing:
-        log.warning("weaker isolation, without namespaces: %s", missing)
+    if warning:
+        log.warning(warning)
     return isolation
+
+
+@app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(help="Your own copy of a chapter.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results there, too.")
+    ] = None,
+) -> None:
+    """Grade your own NOTEBOOK as a class is graded, from its first cell on, and show the checks."""
+    if not notebook.is_file():
+        raise typer.BadParameter(f"there is no file {notebook}")
+    print(f"Running {notebook} from its first cell on, minutes …", file=sys.stderr, flush=True)
+    from autograder.course.source import Course, CourseError
+    from autograder.engine.grade import Engine
+    from autograder.engine.handed_in import MAX_FILE_BYTES, Submission
+    from autograder.engine.options import Limits
+    from autograder.engine.submission import is_untouched
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    with terminal.errors():
+        course = Course.find(notebook.resolve().parent)
+        try:
+            folder = studied.find_chapter(course.root, notebook.resolve().parent, notebook)
+        except studied.NotFound as error:
+            raise CourseError(str(error)) from None
+        if folder is None:
+            raise CourseError(f"{notebook} belongs to no chapter: {', '.join(course.chapters)}")
+        with notebook.open("rb") as stream:
+            submission = Submission("you", stream.read(MAX_FILE_BYTES + 1))
+        assignment = course.assignment(folder.name)
+        with_checks = [exercise for exercise in assignment.exercises if exercise.test_id]
+        with Engine(_isolation_for_oneself()) as engine, terminal.progress("exercises") as progress:
+            progress.start(len(with_checks))
+            limits = Limits(threads=os.cpu_count() or 1)
+            try:
+                graded = engine.grade(assignment, submission, limits, on_exercise=progress.advance)
+            except OSError as error:  # what follows the reason is the fork server's log
+                print(
+                    f"{notebook} could not be graded: {str(error).partition(': ')[0]}. It is not "
+                    "the notebook's fault, and nothing was counted. Perhaps the computer is too "
+                    "busy: close what you do not need, and try again."
+                )
+                raise typer.Exit(1) from None
+    report = graded.report
+    if json_file is not None:
+        write_whole(json_file, json.dumps(words.as_json(report), indent=1) + "\n")
+    if report.reasons:
+        print(words.reason(report))
+        raise typer.Exit(1)
+    for note in words.notes(report):
+        print(f"note: {note}")
+    own = notebook.resolve().is_relative_to(course.root / "work")
+    kept = LearnersProgress(course.root / "work" / "progress.sqlite") if own else None
+    untouched = []
+    for exercise in report.exercises:
+        if graded.notebook and is_untouched(assignment, graded.notebook, exercise.id):
+            untouched.append(exercise.title)
+            continue
+        terminal.show_exercise(exercise)
+        tried = {result.outcome for result in exercise.checks} - {Outcome.NOT_ATTEMPTED}
+        if kept and tried:
+            score = exercise.score or 0.0
+            kept.attempt(folder.name, exercise.id, score, exercise.max_score, exercise.checks)
+    for title in untouched:
+        print(f"not attempted: {title}")
+    print(f"{report.score:g} of {report.max_score:g} points")
+
+
+def _isolation_for_oneself() -> Isolation:
+    """The strongest isolation that holds here, none if none does: a learner trusts themselves."""
+    from autograder.course.source import CourseError
+    from autograder.sandbox.confine import Isolation
+
+    try:
+        return _isolation("auto")
+    except CourseError:
+        log.warning("nothing confines your notebook here; `autograder doctor` says why")
+        return Isolation.NONE
 
 
 @app.command(name="audit")
@@ -189,8 +400,15 @@ def examine_tests(  # noqa: PLR0913  (one parameter an option)
     ] = None,
 ) -> None:
     """Grade the collected answers to CHAPTERS: are right ones accepted and wrong ones rejected?"""
+    from autograder.audit import answers, tables
+    from autograder.audit import audit as auditing
+    from autograder.audit import published as figures
+    from autograder.course.source import Course, CourseError
+    from autograder.engine.grade import Engine
+    from autograder.engine.options import Limits
+
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    with _errors():
+    with terminal.errors():
         if json_path is not None and (exercise or published):
             raise CourseError("--json writes audits of whole chapters: not with a choice of them")
         course = Course.find(Path.cwd())
@@ -212,7 +430,7 @@ def examine_tests(  # noqa: PLR0913  (one parameter an option)
             targets = figures.choose(every, known, environment, figures.commit(course.root), number)
             print(figures.explain(targets, len(every)), flush=True)
         earlier = figures.read_audits(files)
-        with Engine(_isolation("auto")) as engine, _progress("audit") as progress:
+        with Engine(_isolation("auto")) as engine, terminal.progress("audit") as progress:
             audit = auditing.Auditing(engine, targets, limits, environment, seeds, earlier)
             progress.start(audit.total)
             for step in audit.run(jobs):
@@ -226,136 +444,48 @@ def examine_tests(  # noqa: PLR0913  (one parameter an option)
 
 
 @app.command(name="doctor")
-def examine() -> None:
+def examine(
+    class_: Annotated[
+        bool,
+        typer.Option("--class", help="Say instead what students on this machine could read."),
+    ] = False,
+) -> None:
     """Try each layer of the sandbox on this machine and say which hold."""
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    from autograder.sandbox import doctor
+    from autograder.sandbox.confine import Isolation
+
+    if class_:
+        raise typer.Exit(0 if _show_exposure() else 1)
+    # Else the folder of the trial would stay until the next one begins.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for isolation in (Isolation.FULL, Isolation.PROCESS):
-        table = Table(
-            "layer", "", "what was seen", box=None, pad_edge=False, title=f"{isolation} isolation"
-        )
-        for finding in doctor.examine(isolation):
-            holds = "[green]holds[/]" if finding.holds else "[red]does not hold[/]"
-            table.add_row(finding.layer, holds, escape(finding.seen))
-        console.print(table, "")
+        terminal.print_findings(f"{isolation} isolation", doctor.examine(isolation))
     chosen, _ = doctor.best()
     print(f"autograder grade would use: {chosen}")
     raise typer.Exit(0 if chosen is Isolation.FULL else 1)
 
 
-@app.command()
-def report(
-    chapter: str,
-    submitted: Submitted = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Default: reports/CHAPTER beside submitted/.")
-    ] = None,
-) -> None:
-    """Write the class report (HTML, CSV, JSON) on what has been graded."""
-    with _errors():
+def _show_exposure() -> bool:
+    """Whether nothing has to be changed before students work on this machine."""
+    from autograder.classroom import machine
+    from autograder.classroom.exchange import Exchange
+    from autograder.course.source import Course
+
+    with terminal.errors():
         course = Course.find(Path.cwd())
-        print(_write_report(course, chapter, _class_folder(course, submitted), output))
+    findings = machine.examine(course.root, Exchange.configured(course.root))
+    terminal.print_findings("students with an account on this machine", findings)
+    return all(finding.holds for finding in findings)
 
 
-def _class_folder(course: Course, submitted: Path | None) -> ClassFolder:
-    folder = submitted or course.root / "submitted"
-    if not folder.is_dir():
-        raise CourseError(
-            f"there is no folder {folder}; collect the submissions there as STUDENT/CHAPTER/"
-            "NAME.ipynb, or say with --submitted where they are"
-        )
-    return ClassFolder(folder)
-
-
-def _write_report(
-    course: Course, chapter: str, class_folder: ClassFolder, output: Path | None
-) -> Path:
-    folder = output or class_folder.folder / "reports" / chapter
-    return write_report(class_folder.reports(chapter), course.assignment(chapter).title, folder)
-
-
-class _Ticker:
-    """Progress for logs: a line every ten seconds."""
-
-    def __init__(self, name: str):
-        self.name, self.total, self.done = name, 0, 0
-        self.started = self.last = time.monotonic()
-
-    def start(self, total: int) -> None:
-        self.total = total
-
-    def advance(self, _: object) -> None:
-        self.done += 1
-        now = time.monotonic()
-        if now - self.last >= SECONDS_BETWEEN_LINES or self.done == self.total:
-            self.last = now
-            rate = self.done / (now - self.started)
-            left = (self.total - self.done) / rate
-            print(
-                f"{self.name}: {self.done} of {self.total} graded, "
-                f"{rate * 60:.0f} a minute, {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
-
-
-class _Bar:
-    """Progress for people: a bar with a rate and the time left."""
-
-    def __init__(self, name: str, progress: Progress):
-        self.name, self.progress = name, progress
-        self.started = time.monotonic()
-
-    def start(self, total: int) -> None:
-        self.task = self.progress.add_task(self.name, total=total, rate="")
-
-    def advance(self, _: object) -> None:
-        self.progress.advance(self.task)
-        done = self.progress.tasks[0].completed
-        rate = done / (time.monotonic() - self.started) * 60
-        self.progress.update(self.task, rate=f"{rate:.0f} a minute")
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[_Bar | _Ticker]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Ticker(name)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        yield _Bar(name, progress)
-
-
-def _print_table(reports: list[Report]) -> None:
-    exercises = next((report.exercises for report in reports if report.exercises), [])
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("student", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    for exercise in exercises:
-        table.add_column(exercise.title.split()[0], justify="right", no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("notes")
-    colours = {Status.GRADED: "green", Status.REJECTED: "yellow", Status.FAILED: "red"}
-    for report in reports:
-        cells = ["to mark" if e.score is None else f"{e.score:g}" for e in report.exercises]
-        total = "" if report.score is None else f"{report.score:g}/{report.max_score:g}"
-        notes = "; ".join([words.reason(report)] * bool(report.reasons) + words.notes(report))
-        table.add_row(
-            escape(report.student),
-            f"[{colours[report.status]}]{report.status}[/]",
-            *(cells or [""] * len(exercises)),
-            total,
-            escape(notes),
-        )
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width).print(table)
+app.command()(class_commands.report)
+app.command()(class_commands.feedback)
+app.command(context_settings=studying.PASS_ON)(studying.study)
+app.command()(studying.progress)
+students = typer.Typer(no_args_is_help=True, help="The students of a class.")
+app.add_typer(students, name="student")
+students.command(name="extend")(class_commands.extend_student)
+students.command(name="remove")(class_commands.remove_student)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from math import isfinite
+from types import UnionType
 from typing import Any
 
 
@@ -30,6 +32,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     ERROR = "error in your code"
     NOT_ATTEMPTED = "not attempted"
+    NOT_RUN = "not run"  # the learner has pressed the stop button
     TIMED_OUT = "timed out"
     OUT_OF_MEMORY = "out of memory"
     KERNEL_DIED = "kernel died"
@@ -40,6 +43,7 @@ class Code(StrEnum):
 
     # Why there is no mark.
     LINK = "link"
+    ODD_NAME = "odd_name"
     NOTHING_HANDED_IN = "nothing_handed_in"
     NOTEBOOK_MISSING = "notebook_missing"
     SEVERAL_NOTEBOOKS = "several_notebooks"
@@ -56,8 +60,14 @@ class Code(StrEnum):
     BAD_FORMAT = "bad_format"
     TOO_MANY_CELLS = "too_many_cells"
     OTHER_NOTEBOOK = "other_notebook"
+    BAD_METADATA = "bad_metadata"
+    TOO_MANY_FILES = "too_many_files"
     GRADER_FAILED = "grader_failed"
     EARLIER_MARKS_KEPT = "earlier_marks_kept"
+
+    # Why marks are not where they belong.
+    NOT_ENTERED = "not_entered"
+    NOT_KEPT = "not_kept"
 
     # What was put right in a notebook before it was run.
     OTHER_NAME = "other_name"
@@ -72,6 +82,9 @@ class Code(StrEnum):
     LOCKED_MISSING = "locked_missing"
     LOCKED_EDITED = "locked_edited"
     TYPE_CHANGED = "type_changed"
+    CELL_MISSING = "cell_missing"
+    NOTEBOOK_COUNTS_ZERO = "notebook_counts_zero"
+    LINKS_LEFT_OUT = "links_left_out"
     MORE_REPAIRS = "more_repairs"
 
     # What happened to a cell while it ran.
@@ -81,12 +94,13 @@ class Code(StrEnum):
     CELL_AT_THE_END = "cell_at_the_end"
     CELL_STOPPED = "cell_stopped"
     CHECKS_NOT_FINISHED = "checks_not_finished"
+    CALLS_NOT_ANSWERED = "calls_not_answered"
 
     # Why a check did not pass, where its author did not say so.
-    STOPPED_BEFORE = "stopped_before"
     STOPPED_DURING = "stopped_during"
     NAME_NOT_DEFINED = "name_not_defined"
     NOT_TRUE = "not_true"
+    IS_NONE = "is_none"
     NOT_USABLE = "not_usable"
     ERROR_AT_LINE = "error_at_line"
 
@@ -115,6 +129,10 @@ class Remark:
         return cls(Code(data["code"]), str(data["cell"]), dict(data["arguments"]))
 
 
+# Of a check, what grades.json leaves out where it is this.
+OPTIONAL: Mapping[str, str | None] = {"hint": "", "printed": "", "code": None}
+
+
 @dataclass
 class CheckResult:
     """One check of one submission.
@@ -136,7 +154,10 @@ class CheckResult:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CheckResult:
-        """The inverse of `dataclasses.asdict`."""
+        """The inverse of `dataclasses.asdict`; what is `OPTIONAL` may be missing."""
+        data = {**OPTIONAL, **data}
+        _refuse_other_types(data, str, "name", "title", "message", "hint", "printed")
+        _refuse_other_types(data, float, "points", "max_points")
         code = data["code"]
         return cls(
             **{
@@ -165,6 +186,14 @@ class ExerciseResult:
         """Whether a person marks it: it has no checks."""
         return not self.checks
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ExerciseResult:
+        """The inverse of `dataclasses.asdict`."""
+        _refuse_other_types(data, str, "id", "title")
+        _refuse_other_types(data, float | None, "score")
+        _refuse_other_types(data, float, "max_score")
+        return cls(**{**data, "checks": [CheckResult.from_dict(check) for check in data["checks"]]})
+
 
 @dataclass
 class Report:
@@ -176,6 +205,8 @@ class Report:
     Attributes:
         reasons: why there is no mark.
         notes: what was put right in the notebook, and what happened to its cells.
+        judged: whether a process without the student's code decided on the marks. Those of a
+            teacher's own homework are made where the student's code runs, which could forge them.
     """
 
     student: str
@@ -187,6 +218,7 @@ class Report:
     seconds: float = 0.0
     notes: list[Remark] = field(default_factory=list)
     exercises: list[ExerciseResult] = field(default_factory=list)
+    judged: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """As it is recorded; `words.as_json` is the form for others, with sentences."""
@@ -200,15 +232,23 @@ class Report:
             KeyError, TypeError, ValueError: if another version wrote it, or something else.
         """
         known = {attribute.name: data[attribute.name] for attribute in fields(cls)}
-        exercises = [
-            ExerciseResult(
-                **{**exercise, "checks": [CheckResult.from_dict(c) for c in exercise["checks"]]}
-            )
-            for exercise in known["exercises"]
-        ]
+        exercises = [ExerciseResult.from_dict(exercise) for exercise in known["exercises"]]
         remarks = {
             name: [Remark.from_dict(remark) for remark in known[name]]
             for name in ("reasons", "notes")
         }
         status = Status(known["status"])
+        _refuse_other_types(known, str, "student", "assignment")
+        _refuse_other_types(known, float, "seconds")
+        _refuse_other_types(known, float | None, "score", "max_score")
         return cls(**{**known, **remarks, "status": status, "exercises": exercises})
+
+
+def _refuse_other_types(data: Mapping[str, Any], kind: type | UnionType, *names: str) -> None:
+    """Raises a TypeError if one of these values is of another type, or is no finite number."""
+    for name in names:
+        value = data[name]
+        if type(value) is int:  # as JSON may write a whole number
+            value = float(value)
+        if not isinstance(value, kind) or (isinstance(value, float) and not isfinite(value)):
+            raise TypeError(f"{name} is {value!r}")

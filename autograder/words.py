@@ -12,6 +12,9 @@ from autograder.results import Code, Remark, Report
 
 SENTENCES = {
     Code.LINK: "the hand-in is a link to another folder",
+    Code.ODD_NAME: (
+        "the folder's name {problem}, which nbgrader cannot take for a student; rename the folder"
+    ),
     Code.NOTHING_HANDED_IN: "{name} was not handed in: the folder is empty",
     Code.NOTEBOOK_MISSING: "{name} was not handed in: the folder holds {found}",
     Code.SEVERAL_NOTEBOOKS: (
@@ -35,8 +38,21 @@ SENTENCES = {
     Code.OTHER_NOTEBOOK: (
         "this is not the notebook of {chapter}: it has none of the chapter's exercise cells"
     ),
+    Code.BAD_METADATA: (
+        "nbgrader refuses the notebook, since its metadata are damaged ({problem}); "
+        "copy the answers into a new copy of the assignment and hand that in"
+    ),
+    Code.TOO_MANY_FILES: (
+        "the files beside the notebooks are more than {files}, or more than {mebibytes} MiB"
+    ),
     Code.GRADER_FAILED: "the grader failed: {error}",
     Code.EARLIER_MARKS_KEPT: "the gradebook keeps the marks of an earlier submission",
+    Code.NOT_ENTERED: (
+        "graded and kept, but not yet in the gradebook ({problem}); the next run enters it"
+    ),
+    Code.NOT_KEPT: (
+        "graded, but the result could not be written ({problem}); the next run grades it again"
+    ),
     Code.OTHER_NAME: "{found} was handed in, the only notebook; it was taken for {name}",
     Code.RECOGNISED: (
         "cells that had lost nbgrader's metadata and were recognised by id, text or place: {count}"
@@ -53,6 +69,9 @@ SENTENCES = {
     Code.LOCKED_MISSING: "this locked cell was missing and was put back",
     Code.LOCKED_EDITED: "this locked cell was edited and was put back",
     Code.TYPE_CHANGED: "the cell's type was changed back to {type}",
+    Code.CELL_MISSING: "this cell is missing, so nbgrader gives it no mark",
+    Code.NOTEBOOK_COUNTS_ZERO: "this notebook was not handed in and has no points",
+    Code.LINKS_LEFT_OUT: "links were handed in and left out: {found}",
     Code.MORE_REPAIRS: "and {count} repairs more",
     Code.CELL_TOO_LONG: "interrupted after {seconds} s",
     Code.CELL_PRINTS_TOO_MUCH: "interrupted after it had printed {mebibytes} MiB",
@@ -60,13 +79,20 @@ SENTENCES = {
     Code.CELL_AT_THE_END: "stopped: the notebook's time was used up",
     Code.CELL_STOPPED: "stopped ({outcome}); the notebook ran without it",
     Code.CHECKS_NOT_FINISHED: "not finished: the time was used up",
-    Code.STOPPED_BEFORE: "Stopped before this check ran.",
+    Code.CALLS_NOT_ANSWERED: "not called: the notebook's cells have changed what answers the "
+    "grader's calls, so that nothing answers",
     Code.STOPPED_DURING: "Stopped while this check ran.",
     Code.NAME_NOT_DEFINED: "{error}. Did the exercise's cell run without an error?",
     Code.NOT_TRUE: "Not true: {line}",
+    Code.IS_NONE: "{text}",
     Code.NOT_USABLE: "Your answer could not be used ({type}). {text}",
     Code.ERROR_AT_LINE: "{type}: {text}\nat line {number} of the cell, in {function}: {line}",
 }
+
+NOT_JUDGED = (
+    "These marks are not judged from outside: the tests of a homework run in the same process as "
+    "the student's code, as nbgrader runs them, so a notebook can forge its own mark."
+)
 
 
 def sentence(remark: Remark) -> str:

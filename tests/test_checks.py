@@ -12,6 +12,15 @@ from IPython.utils.capture import capture_output
 
 from autograder.checks import MIME_TYPE, Checks
 
+TRACED = """in user code:
+
+    File "<checks of dropout>", line 155, in None  *
+        lambda x: layer(x, training=True)
+    File "keras/src/utils/traceback_utils.py", line 122, in error_handler  **
+        raise e.with_traceback(filtered_tb) from None
+
+    TypeError: no size
+"""  # as TensorFlow words it
 HEADER = "from autograder.checks import Checks, fail, forbidden, probe\n"
 
 
@@ -91,6 +100,12 @@ def test_importing_the_language_is_light() -> None:
             "MemoryError: no room\nat line 3 of the cell, in f: raise MemoryError('no room')",
         ),
         (
+            f"def f():\n    traced = {TRACED!r}\n    raise TypeError(traced)",
+            "f()",
+            "error in your code",
+            "TypeError: no size\nat line 4 of the cell, in f: raise TypeError(traced)",
+        ),
+        (
             "pass",
             "f()",
             "error in your code",
@@ -100,8 +115,7 @@ def test_importing_the_language_is_light() -> None:
             "def f(): return None",
             "f().shape",
             "failed",
-            "Your answer could not be used (AttributeError). "
-            "'NoneType' object has no attribute 'shape'",
+            "Something is None where a result is needed. Does `f` end with `return`?",
         ),
     ],
 )
@@ -121,7 +135,8 @@ def test_outcomes(student: str, body: str, outcome: str, message: str, notebook:
         ("def f():\n    raise NotImplementedError", "f()", None),
         ("def f():\n    return undefined_name", "f()", "error_at_line"),
         ("pass", "f()", "name_not_defined"),
-        ("def f(): return None", "f().shape", "not_usable"),
+        ("def f(): return None", "f().shape", "is_none"),
+        ("def f(): return 1", "f().shape", "not_usable"),
         ("def f(): return 1", "raise KeyboardInterrupt", "stopped_during"),
     ],
 )
@@ -246,7 +261,7 @@ def test_the_stop_button_stops_the_checks_and_keeps_the_marks(notebook: Notebook
     )
     assert score == 1.0
     outcomes = [check["outcome"] for check in shown[0][MIME_TYPE]["checks"]]
-    assert outcomes == ["passed", "timed out", "timed out"]
+    assert outcomes == ["passed", "not run", "not run"]
     assert notebook.shell.user_ns["calls"] == [1]
 
 
@@ -281,6 +296,32 @@ def test_forbidden_functions_are_found_under_other_names(notebook: Notebook) -> 
     result = notebook.check(student, "\n    with forbidden('math.sqrt'):\n        f()")
     assert "asks you to do without math.sqrt" in result["message"]
     assert notebook.check(student, "assert f() == 2")["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("assert f()[0] == 1", "`f`"),
+        ("a, b = f()", "`f`"),
+        ("x = f()\n    assert x + 1 == 2", "`f`"),
+        ("g = lambda: float(f())\n    assert probe(g) == 1", "`f`"),
+        ("f(), Net()\n    assert Net().forward(1) + 1 == 2", "`Net` or `forward`"),
+        (
+            "def run():\n        return Net().forward(1)\n    assert probe(run) + 1 == 2",
+            "`Net` or `forward`",
+        ),
+    ],
+)
+def test_a_forgotten_return_is_suspected_by_name(notebook: Notebook, body: str, named: str) -> None:
+    student = "def f():\n    1\nclass Net:\n    def forward(self, x):\n        x"
+    message = notebook.check(student, body)["message"]
+    said = f"Something is None where a result is needed. Does {named} end with `return`?"
+    assert message == said
+
+
+def test_no_function_is_suspected_of_an_error_that_is_not_about_none(notebook: Notebook) -> None:
+    message = notebook.check("def f():\n    return 1", "f()[0]")["message"]
+    assert message == "Your answer could not be used (TypeError). 'int' object is not subscriptable"
 
 
 def _too_many_points() -> None:

@@ -20,8 +20,8 @@ from autograder.course.build import make_solved
 from autograder.course.cells import grade_id
 from autograder.course.source import Assignment, Course
 from autograder.engine.grade import Engine
+from autograder.engine.handed_in import Submission
 from autograder.engine.options import Graded, Limits
-from autograder.engine.submission import Submission
 from autograder.sandbox.confine import Isolation
 
 TINY = "ch99_tiny"

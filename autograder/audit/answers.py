@@ -18,7 +18,7 @@ from pathlib import Path
 from autograder.course.source import Assignment, Course, CourseError, Exercise
 from autograder.engine.options import ENGINE_VERSION
 
-AUDIT_VERSION = 1  # raised when the audit of the same exercise could come out otherwise
+AUDIT_VERSION = 2  # raised when the audit of the same exercise could come out otherwise
 
 
 @dataclass(frozen=True)

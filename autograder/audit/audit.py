@@ -46,15 +46,17 @@ from autograder.audit.verdict import (
     lost,
     rejected,
 )
-from autograder.course.cells import grade_id, is_answer
+from autograder.course.cells import CODE_STUB, grade_id, is_answer
+from autograder.course.names import definitions
 from autograder.course.source import Assignment
 from autograder.engine.fork import ForkServer
 from autograder.engine.grade import Engine
+from autograder.engine.handed_in import Submission
 from autograder.engine.options import Limits, Trial
-from autograder.engine.submission import Submission
 
 ALL = sys.maxsize
 OWN_CELL = "the exercise's own cell"
+UNWRITTEN = CODE_STUB.removeprefix("raise ")
 MUTANT_SECONDS = 20.0  # until a mutant's check is interrupted: honest ones take a few
 
 
@@ -284,6 +286,7 @@ class _Plan:
             untouched=Attempt(blank, OWN_CELL, [Trial()]),
             solution=Attempt(self.solution, OWN_CELL, [Trial()]),
             answers=[self._attempt(answer, trials, selection) for answer in [reference, *chosen]],
+            asked=[n for n, code in definitions(blank).items() if UNWRITTEN in code.uses],
             mutants=[],
             equivalent=set(),
             trials=trials,
@@ -301,7 +304,7 @@ class _Plan:
         must_fail = {str(self.exercise.test_id): answer.must_fail}
         others = [replace(trial, checks=must_fail) for trial in trials[1:]]
         checks = answer.must_fail | selection.reached(answer.text)
-        return Attempt(answer.text, answer, others, checks)
+        return Attempt(answer.text, answer, others, checks, selection.changed(answer.text))
 
     def _plan_mutants(self, attempts: Attempts, target: Target) -> None:
         """Adds the mutants, or a sample of them, and in any case those listed as equivalent."""

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from autograder.course.cells import grade_id, is_answer, is_demo, is_test
 from autograder.course.source import Assignment
+from autograder.engine.clock import Clock
 from autograder.engine.fork import ForkServer
-from autograder.engine.judge_link import Clock, JudgedCell, JudgeLink, Judging
+from autograder.engine.judge_link import JudgedCell, JudgeLink, Judging
 from autograder.engine.options import Limits, Trial
 from autograder.results import CheckResult
 

@@ -41,10 +41,22 @@ class CheckSelection:
             return self.every
         return min((self._reached(answer, right) for right in self.right), key=len)
 
+    def changed(self, text: str) -> frozenset[str]:
+        """The names that `text` defines otherwise than the right answer next to it."""
+        try:
+            answer = definitions(text)
+        except SyntaxError:
+            return frozenset()
+        return min((frozenset(_different(answer, right)) for right in self.right), key=len)
+
     def _reached(self, answer: dict[str, Code], right: dict[str, Code]) -> frozenset[str]:
         one, other = self.given | answer, self.given | right
-        changed = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+        changed = _different(one, other)
         uses = [*one.items(), *other.items()]
         while more := {name for name, code in uses if code.uses & changed} - changed:
             changed |= more
         return self.every if LOOSE in changed else self.every & changed
+
+
+def _different(one: dict[str, Code], other: dict[str, Code]) -> set[str]:
+    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}

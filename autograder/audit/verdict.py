@@ -1,8 +1,9 @@
 """What the outcomes of an audit say about an exercise's tests: records, and pure functions.
 
 A chapter passes its gates if all right answers are accepted and all wrong ones rejected, every
-check rejects some wrong answer and an untouched cell, and of the mutants that are not listed as
-equivalent at least `KILLED` are rejected. To be rejected means that a check failed, or met an error
+check rejects some wrong answer and an untouched cell, each function that is asked for has a visible
+check that some wrong answer to it fails, and of the mutants that are not listed as equivalent at
+least `KILLED` are rejected. To be rejected means that a check failed, or met an error
 in the answer's code: an answer that was not written, or that the clock or the memory stopped, is a
 problem and no rejection.
 """
@@ -120,6 +121,7 @@ class Attempt:
         what: an answer; a mutant; else the name of what is tried for itself.
         trials: in one process, beside the text.
         checks: those that the judge runs under the first seed, for an answer.
+        changed: names that it defines otherwise than a right answer, for a wrong one.
         judged: what the judge said, for an answer.
         outcomes: of the trials.
         seconds: that the trials took, if the text had the process to itself.
@@ -130,6 +132,7 @@ class Attempt:
     what: Answer | Mutant | str
     trials: Sequence[Trial]
     checks: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
     judged: Outcomes | None = None
     outcomes: list[Outcomes] | None = None
     seconds: float = 0.0
@@ -160,6 +163,7 @@ class Attempts:
     Attributes:
         untouched, solution: the cell as students get it, and the reference solution.
         answers: the reference solution, and then the collected ones.
+        asked: names that the cell asks for.
         equivalent: keys of the mutants that are listed so.
         trials: under which each answer has outcomes: the judge's, and then those in one process.
         is_whole: whether all collected answers are there.
@@ -168,6 +172,7 @@ class Attempts:
     untouched: Attempt
     solution: Attempt
     answers: list[Attempt]
+    asked: Sequence[str]
     mutants: list[Attempt]
     equivalent: Collection[tuple[str, str, str]]
     trials: Sequence[Trial]
@@ -234,11 +239,22 @@ def conclude(found: ExerciseAudit, checks: Sequence[CheckSpec], attempts: Attemp
         found.problems += [
             f"{c.name} rejects no wrong answer" for c in found.checks if not c.rejects
         ]
+        found.problems += [
+            f"{name}: no visible check of it rejects a wrong answer"
+            for name in _unseen(found.checks, attempts)
+        ]
     mutants = found.mutants
     if mutants is not None and mutants.killed < KILLED * mutants.tried:
         found.problems.append(
             f"{mutants.killed} of {mutants.tried} mutants rejected, less than {KILLED:.0%}"
         )
+
+
+def _unseen(checks: Sequence[CheckAudit], attempts: Attempts) -> Iterator[str]:
+    """What is asked for, and may be wrong as far as the visible checks of all answers can tell."""
+    seen = {name for check in checks if not check.hidden for name in check.rejects}
+    told = {n for attempt in attempts.answers if attempt.name in seen for n in attempt.changed}
+    return (name for name in attempts.asked if name not in told)
 
 
 def _too_few(found: ExerciseAudit) -> Iterator[str]:

@@ -1,39 +1,84 @@
 """Grades a whole class: many submissions at once, one after the other into the gradebook.
 
-Each worker is a thread that talks to a kernel of its own; the work is done in the kernels.
-A result is recorded as soon as it is there, so that a run that was killed goes on where it
-stopped, and a submission that has not changed is not graded again.
+Who grades is a `Pool`: any executor, with the task that it does. On this machine it is one of
+threads, each of which talks to a kernel of its own; the work is done in the kernels. On others,
+cluster.py has it. A result is recorded as soon as it is there, so that a run that was killed goes
+on where it stopped, and a submission that has not changed is not graded again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
-from autograder.classroom.gradebook import Gradebook
-from autograder.classroom.records import ClassFolder, Record
-from autograder.course.source import Assignment, Course
+from autograder.classroom.entered import what_is_left
+from autograder.classroom.recorder import Recorder
+from autograder.classroom.records import ClassFolder
+from autograder.classroom.work import GivenUp, NobodyGrades, Result, Work
 from autograder.engine.grade import Engine
-from autograder.engine.options import ENGINE_VERSION, Graded, Limits
-from autograder.engine.submission import Submission, find_students, read_submission
+from autograder.engine.options import ENGINE_VERSION, Limits
 from autograder.results import Code, Remark, Report, Status
+from autograder.sandbox.confine import Isolation
 
 log = logging.getLogger(__name__)
+# Beside those that are being graded: so nobody waits for the next one to be read, and a class's
+# notebooks are never in memory together.
+AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Who grades submissions.
+
+    Attributes:
+        key: all that their marks depend on besides the submission (`key_of`).
+        executor: where the task is done.
+        task: takes what `Work.read` returns; gives a `Result`, or one as bytes (`Result.packed`).
+            It can be pickled if the executor is another process.
+        at_once: how many submissions can be graded at once, now.
+        stop: ends what is being graded, after Ctrl-C.
+    """
+
+    key: str
+    executor: Executor
+    task: Callable[[Any], Result | bytes]
+    at_once: Callable[[], int]
+    stop: Callable[[], None]
+
+
+@contextmanager
+def here(engine: Engine, work: Work[Any], limits: Limits, jobs: int) -> Iterator[Pool]:
+    """Grades on this machine, with one engine, so many submissions at once."""
+    with ThreadPoolExecutor(max_workers=jobs) as executor:
+        yield Pool(
+            key_of(engine.isolation, work, limits),
+            executor,
+            partial(work.grade, engine, limits=limits),
+            lambda: jobs,
+            engine.close,
+        )
 
 
 def grade_class(  # noqa: PLR0913  (the options of the command)
-    engine: Engine,
-    course: Course,
-    assignment: Assignment,
+    pool: Pool,
+    work: Work[Any],
     class_folder: ClassFolder,
-    limits: Limits,
     *,
     students: Iterable[str] = (),
-    jobs: int = 1,
     gradebook: bool = True,
     force: bool = False,
     on_total: Callable[[int], None] = lambda total: None,
@@ -42,9 +87,9 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
     """Grades the class's submissions and records every result.
 
     Args:
-        engine: starts nothing if there is nothing to grade.
+        pool: has nothing to do if there is nothing to grade.
+        work: what the class was set.
         students: only these; all if empty.
-        jobs: how many submissions at once.
         gradebook: whether to write marks into nbgrader's gradebook and autograded/.
         force: also grade what has not changed since it was graded.
         on_total, on_report: called with the number of submissions to grade, and with each report.
@@ -53,116 +98,130 @@ def grade_class(  # noqa: PLR0913  (the options of the command)
         The reports on all submissions asked for, by student.
     """
     wanted = set(students)
-    handed_in = [
-        student
-        for student in find_students(class_folder.submitted, assignment)
-        if not wanted or student in wanted
-    ]
-    key = _key(engine, course, assignment, limits)
-    done: dict[str, Report] = {}
+
+    def sha256(student: str) -> str:
+        return str(work.read(class_folder.submitted, student).sha256)
+
     with ExitStack() as stack:
-        book = None
-        if gradebook and handed_in:
-            book = stack.enter_context(Gradebook(course, assignment, class_folder.folder))
-        record = _Recorder(assignment, class_folder, key, book, done, on_report)
-
-        # A class's notebooks need not be in memory together: each is read when it is looked at.
-        def read(student: str) -> Submission:
-            return read_submission(class_folder.submitted, student, assignment)
-
-        def work(student: str) -> tuple[str, Graded]:
-            submission = read(student)
-            return submission.sha256, engine.grade(assignment, submission, limits)
-
-        todo = [s for s in handed_in if force or not record.has(s, read(s).sha256)]
-        on_total(len(todo))
-
-        again: list[str] = []
-        with ThreadPoolExecutor(max_workers=jobs) as pool:
-            futures: dict[Future[tuple[str, Graded]], str] = {
-                pool.submit(work, student): student for student in todo
-            }
-            try:
-                for future in as_completed(futures):
-                    student = futures.pop(future)
-                    try:
-                        sha256, graded = future.result()
-                        if graded.late and jobs > 1:
-                            again.append(student)  # the others may have taken its time
-                        else:
-                            record(sha256, graded)
-                    except Exception as error:
-                        log.warning("%s: %r; will be tried again", student, error)
-                        again.append(student)
-            except BaseException:  # Ctrl-C: do not start what is still waiting
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        for student in again:  # once more, alone: the machine may have been short of something
-            try:
-                record(*work(student))
-            except Exception as error:
-                log.exception("%s could not be graded", student)
-                what = f"{type(error).__name__}: {error}"
-                reasons = [Remark.of(Code.GRADER_FAILED, error=what)]
-                report = Report(student, assignment.name, Status.FAILED, reasons)
-                record("", Graded(report, None))
-    return [done[student] for student in handed_in]
+        stack.enter_context(class_folder.one_grader())
+        left = what_is_left(
+            class_folder, work.outline, pool.key, sha256, wanted, gradebook=gradebook, force=force
+        )
+        if not left.to_grade and not left.to_enter:
+            return list(left.done.values())
+        record = Recorder(work, class_folder, pool.key, gradebook, on_report)
+        stack.enter_context(record)
+        on_total(len(left.to_grade))
+        for known in left.to_enter:
+            record.enter(known)
+        batch = _Batch(pool, work, class_folder, record)
+        try:
+            batch.grade(left.to_grade, lambda: pool.at_once() + AHEAD)
+            # Once more, alone: the machine may have been short of something.
+            batch.grade(batch.again, lambda: 1, last=True)
+        except BaseException:  # Ctrl-C: do not start what is still waiting, end what runs
+            pool.executor.shutdown(wait=False, cancel_futures=True)
+            pool.stop()
+            raise
+        record.finish()
+        for student in batch.not_begun:
+            record.done[student] = _failed(student, work, f"not begun: {batch.stopped}")
+        done = {**left.done, **record.done}
+        return [done[student] for student in sorted(done)]
 
 
 @dataclass
-class _Recorder:
-    """Keeps each result as soon as it is there: gradebook first, so that nothing is lost.
+class _Batch:
+    """What becomes of a class's submissions.
 
     Attributes:
-        key: all that marks depend on besides the submissions.
-        done: the reports that are recorded, by student.
+        again: whom to grade once more, since the grader failed.
+        not_begun: who has no report, since it would be lost or there was nobody to grade them.
+        stopped: why nothing more is begun; empty as long as it is.
     """
 
-    assignment: Assignment
+    pool: Pool
+    work: Work[Any]
     class_folder: ClassFolder
-    key: str
-    book: Gradebook | None
-    done: dict[str, Report]
-    on_report: Callable[[Report], None]
+    record: Recorder
+    again: list[str] = field(default_factory=list)
+    not_begun: list[str] = field(default_factory=list)
+    stopped: str = ""
 
-    def __call__(self, sha256: str, graded: Graded) -> None:
-        report = graded.report
-        name = self.assignment.name
-        if self.book is not None and graded.notebook is not None:
-            submitted = self.class_folder.submitted / report.student / name
-            self.book.write(report, graded.notebook, submitted)
-        elif self.book is not None and self.book.has(report.student):
-            report.reasons.append(Remark.of(Code.EARLIER_MARKS_KEPT))
-        record = Record(f"{self.key}/{sha256}", self.book is not None, report)
-        self.class_folder.write_record(record)
-        self.done[report.student] = report
-        self.on_report(report)
+    def grade(self, students: Iterable[str], room: Callable[[], int], last: bool = False) -> None:
+        """Grades them, and records what comes.
 
-    def has(self, student: str, sha256: str) -> bool:
-        """Whether there is a report on this very submission that can be used again."""
-        record = self.class_folder.record(self.assignment.name, student)
-        if record is None or record.key != f"{self.key}/{sha256}":
-            return False
-        report = record.report
-        entered = (
-            self.book is None
-            or report.status is Status.REJECTED
-            or (record.in_gradebook and self.book.has(student))
-        )
-        if not entered or report.status is Status.FAILED:
-            return False
-        self.done[student] = report
-        return True
+        Args:
+            room: for how many at a time, those included that wait for their turn.
+            last: whether a failure is final.
+        """
+        waiting = deque(students)
+        running: dict[Future[Result | bytes], tuple[str, str]] = {}
+        while waiting or running:
+            while waiting and not self.stopped and len(running) < room():
+                student = waiting.popleft()
+                future, sha256 = self._begin(student)
+                running[future] = student, sha256
+            if self.stopped:
+                self.not_begun += waiting
+                waiting.clear()
+                for future in running:
+                    future.cancel()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                self._take(future, *running.pop(future), last)
+
+    def _begin(self, student: str) -> tuple[Future[Result | bytes], str]:
+        """What will become of a submission, and the digest of what was read."""
+        try:
+            submission = self.work.read(self.class_folder.submitted, student)
+        except Exception as error:
+            failed: Future[Result | bytes] = Future()
+            failed.set_exception(error)
+            return failed, ""
+        return self.pool.executor.submit(self.pool.task, submission), submission.sha256
+
+    def _take(self, future: Future[Result | bytes], student: str, sha256: str, last: bool) -> None:
+        """Records what became of a submission."""
+        try:
+            result = future.result()
+            self._keep(sha256, result if isinstance(result, Result) else Result.unpacked(result))
+        except CancelledError:
+            self.not_begun.append(student)
+        except NobodyGrades as error:
+            self.stopped = self.stopped or str(error)
+            self.not_begun.append(student)
+        except GivenUp as error:
+            log.error("%s could not be graded: %s", student, error)
+            self._keep("", Result(_failed(student, self.work, str(error))))
+        except Exception as error:
+            if last:
+                log.error("%s could not be graded", student, exc_info=error)
+                what = f"{type(error).__name__}: {error}"
+                self._keep("", Result(_failed(student, self.work, what)))
+            else:
+                log.warning("%s: %r; will be tried again", student, error)
+                self.again.append(student)
+
+    def _keep(self, sha256: str, result: Result) -> None:
+        self.record(sha256, result)
+        self.stopped = self.stopped or self.record.broken  # what would be graded now would be lost
 
 
-def _key(engine: Engine, course: Course, assignment: Assignment, limits: Limits) -> str:
+def _failed(student: str, work: Work[Any], what: str) -> Report:
+    """A report on the grader's own fault."""
+    reasons = [Remark.of(Code.GRADER_FAILED, error=what)]
+    outline = work.outline
+    return Report(student, outline.chapter, Status.FAILED, reasons, judged=outline.judged)
+
+
+def key_of(isolation: Isolation, work: Work[Any], limits: Limits) -> str:
     """All that a mark depends on besides the submission."""
     settings = replace(limits, threads=1)  # a mark does not depend on the number of threads
     material = [
         ENGINE_VERSION,
-        engine.isolation,
-        assignment.fingerprint,
+        isolation,
+        work.fingerprint,
         settings,
-        course.installed,
+        work.course.installed,
     ]
     return hashlib.sha256(" ".join(map(str, material)).encode()).hexdigest()

@@ -1,46 +1,67 @@
 """Writes reports into nbgrader's gradebook and its autograded/ folder.
 
-There is one writer: SQLite does not like more, and the first opening of a gradebook must not
-be concurrent. What is written is what `nbgrader autograde` would have written, so that formgrader,
-feedback and export work as usual; marks given by hand are left alone.
+What is written is what `nbgrader autograde` would have written, so that formgrader, feedback and
+export work as usual; marks given by hand are left alone. There is one writer, and each submission
+is one transaction: whatever ends it, the gradebook has the old marks or the new ones.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 import warnings
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from jupyter_core.application import JupyterApp
 from nbformat import NotebookNode
+from nbgrader.api import Assignment as AssignmentEntry
+from nbgrader.api import Grade, MissingEntry, SubmittedAssignment, SubmittedNotebook
 from nbgrader.api import Gradebook as NbgraderGradebook
-from nbgrader.api import MissingEntry
+from nbgrader.apps.baseapp import NbGrader
+from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import parse_utc
-from sqlalchemy.exc import SAWarning
+from sqlalchemy import select, text
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from traitlets.config import Application, Config
 
+from autograder.classroom.extension import complete
+from autograder.classroom.handin import HandIn
+from autograder.classroom.history import Snapshot, asks_a_person
+from autograder.classroom.marks import Mark, Outline, read_marks
 from autograder.course.build import make_release, to_json
 from autograder.course.cells import grade_id, is_answer, nbgrader_metadata
-from autograder.course.source import Assignment, Course
+from autograder.course.database import Database, transaction
+from autograder.course.source import Assignment, Course, CourseError
 from autograder.engine.submission import is_untouched
-from autograder.files import write_whole
+from autograder.files import umask_kept
 from autograder.results import Report
+
+log = logging.getLogger(f"{__name__}.late")
+log.setLevel(logging.ERROR)  # nbgrader warns of each late submission; the report lists them
 
 
 class Gradebook:
     """The gradebook and the autograded/ folder of one class, for one assignment.
 
+    The gradebook is opened when it is first needed, and made if there is none. What a chapter and
+    a homework differ in is left to `ChapterGradebook` and homework_gradebook.py.
+
     Args:
         course: the course that the assignment belongs to.
-        assignment: what was handed out.
-        folder: the class's folder; holds submitted/, autograded/ and gradebook.db.
+        outline: of what was handed out.
+        folder: the class's folder; holds submitted/ and autograded/.
     """
 
-    def __init__(self, course: Course, assignment: Assignment, folder: Path):
-        self.assignment = assignment
+    def __init__(self, course: Course, outline: Outline, folder: Path):
         self.folder = folder
-        url = f"sqlite:///{folder.resolve() / 'gradebook.db'}"
-        self._register(course, url)
-        self._book = NbgraderGradebook(url)
+        self._course = course
+        self._outline = outline
+        self._database = Database.of(folder)
+        self._opened: NbgraderGradebook | None = None
 
     def __enter__(self) -> Gradebook:
         return self
@@ -51,66 +72,177 @@ class Gradebook:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._book.close()
+        if self._opened is not None:
+            self._opened.close()
 
-    def _register(self, course: Course, url: str) -> None:
-        """Makes sure that the gradebook knows the assignment as source/ has it now."""
+    def open(self) -> NbgraderGradebook:
+        """The gradebook, which is there and knows the assignment.
+
+        Raises:
+            Unavailable: if another program holds it, its server cannot be reached, the disk is
+                full, or it is no gradebook.
+            CourseError: if nbgrader refuses the source.
+        """
+        with self._database.explained():
+            self._database.probe()
+            if self._opened is None:
+                self._database.make()
+                self._register(self._database.url)
+                self._opened = NbgraderGradebook(self._database.url)
+            return self._opened
+
+    def _register(self, url: str) -> None:
+        """Makes sure that the gradebook knows the assignment."""
+        raise NotImplementedError
+
+    def _enter_scores(
+        self, book: NbgraderGradebook, report: Report, notebooks: Mapping[str, NotebookNode]
+    ) -> None:
+        """Enters what checks give, and which answers are empty."""
+        raise NotImplementedError
+
+    @cached_property
+    def _config(self) -> Config:
+        return nbgrader_config(self._course.root, self.folder)
+
+    def write_notebooks(
+        self,
+        student: str,
+        notebooks: Mapping[str, NotebookNode],
+        files: Mapping[str, bytes],
+        submitted: Path,
+    ) -> dict[str, bytes]:
+        """Writes a graded submission's notebooks, as executed, into autograded/.
+
+        Args:
+            files: what lies beside them.
+            submitted: the folder STUDENT/CHAPTER that was handed in; see handin.py.
+
+        Returns:
+            The notebooks as written, by name.
+
+        Raises:
+            OSError: if the disk is full, say.
+        """
+        written = {name: to_json(notebook).encode() for name, notebook in notebooks.items()}
+        folder = self.folder / "autograded" / student / self._outline.chapter
+        named = {f"{name}.ipynb": data for name, data in written.items()}
+        HandIn.read(submitted).write(folder, {**files, **named})
+        return written
+
+    def mark(self, student: str) -> Mark | None:
+        """The student's mark now.
+
+        Raises:
+            Unavailable: if another program holds the gradebook, say.
+        """
+        book = self.open()
+        with self._database.explained():
+            try:
+                return find_mark(book, self._outline, student)
+            finally:
+                book.db.remove()  # no transaction stays open
+
+    def enter(
+        self,
+        report: Report,
+        notebooks: Mapping[str, NotebookNode],
+        submitted: Path,
+        known: Snapshot | None,
+        new_answers: Mapping[str, str],
+    ) -> None:
+        """Enters the marks of a graded submission, all or none; a second time changes nothing.
+
+        Args:
+            report: with status "graded".
+            notebooks: as executed, by name.
+            submitted: the folder STUDENT/CHAPTER that was handed in; see handin.py.
+            known: the mark before, with the answers that it was given for.
+            new_answers: the fingerprints of the answers that were graded now.
+
+        Raises:
+            Unavailable: if another program holds the gradebook, say.
+            CourseError: if the late penalty's plug-in fails.
+        """
+        book = self.open()
+        with self._database.explained(), warnings.catch_warnings(), transaction(book):
+            # nbgrader adds its objects in an order that SQLAlchemy warns of; no harm comes of it.
+            warnings.simplefilter("ignore", SAWarning)
+            name, hand_in = self._outline.chapter, HandIn.read(submitted)
+            _hold_grades(book, name, report.student)
+            before = find_mark(book, self._outline, report.student)
+            book.update_or_create_student(report.student)
+            when = {"timestamp": parse_utc(hand_in.date)} if hand_in.date else {}
+            book.update_or_create_submission(name, report.student, **when)
+            complete(book, name, report.student)
+            self._enter_scores(book, report, notebooks)
+            ask_persons(book, self._outline, report.student, before, known, new_answers)
+            book.db.flush()
+            book.db.expire_all()  # sums of scores are the database's
+            self._assign_late_penalties(book, report.student, notebooks)
+
+    def _assign_late_penalties(
+        self, book: NbgraderGradebook, student: str, notebooks: Collection[str]
+    ) -> None:
+        """As nbgrader's AssignLatePenalties does, for each notebook that was handed in.
+
+        That opens the gradebook anew, where what this transaction has done is not to be seen yet.
+        """
+        name = self._outline.chapter
+        submission = book.find_submission(name, student)
+        is_due = submission.assignment.duedate is not None  # else nbgrader fails at an extension
+        seconds = submission.total_seconds_late if is_due else 0
+        for notebook in submission.notebooks:
+            notebook.late_submission_penalty = None
+        if not seconds:
+            return
+        try:
+            penalties = AssignLatePenalties(config=self._config, log=log)
+            penalties.init_plugin()
+            for notebook in submission.notebooks:
+                if notebook.name not in notebooks:
+                    continue
+                penalty = penalties.plugin_inst.late_submission_penalty(
+                    student, notebook.score, seconds
+                )
+                if penalty is not None:
+                    penalty = penalties._check_late_penalty(notebook, penalty)
+                    notebook.late_submission_penalty = penalty
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            raise CourseError(
+                f"{student}, {name}: nbgrader's plug-in for late penalties "
+                "(AssignLatePenalties in nbgrader's configuration) failed: "
+                f"{self._database.masked(repr(error))}"
+            ) from error
+
+
+class ChapterGradebook(Gradebook):
+    """For a chapter of the course."""
+
+    def __init__(self, course: Course, assignment: Assignment, folder: Path):
+        super().__init__(course, Outline.of(assignment), folder)
+        self.assignment = assignment
+
+    def _register(self, url: str) -> None:
+        """The chapter as source/ has it now."""
         wanted = {
             grade_id(cell): cell.metadata.nbgrader.checksum
             for cell in self.assignment.assigned.cells
             if grade_id(cell)
         }
-        if (self.folder / "gradebook.db").exists():
-            with NbgraderGradebook(url) as book:
-                try:
-                    notebook = book.find_notebook(
-                        self.assignment.notebook_name, self.assignment.name
-                    )
-                except MissingEntry:
-                    pass
-                else:
-                    if {c.name: c.checksum for c in notebook.source_cells} == wanted:
-                        return
-        make_release(course, self.assignment, url)
+        with NbgraderGradebook(url) as book, suppress(MissingEntry):
+            notebook = book.find_notebook(self.assignment.notebook_name, self.assignment.name)
+            if {cell.name: cell.checksum for cell in notebook.source_cells} == wanted:
+                return
+        make_release(self._course, self.assignment, url)
 
-    def write(self, report: Report, notebook: NotebookNode, submitted: Path) -> None:
-        """Enters the marks of a graded submission and writes its autograded notebook.
-
-        Args:
-            report: with status "graded".
-            notebook: as executed.
-            submitted: the folder STUDENT/CHAPTER that was handed in; its timestamp.txt, if any,
-                says when.
-        """
-        with warnings.catch_warnings():
-            # nbgrader adds its objects in an order that SQLAlchemy warns of; no harm comes of it.
-            warnings.simplefilter("ignore", SAWarning)
-            try:
-                self._write(report, notebook, submitted)
-            except BaseException:
-                self._book.db.rollback()
-                raise
-
-    def has(self, student: str) -> bool:
-        """Whether there are marks of this student."""
-        try:
-            self._book.find_submission(self.assignment.name, student)
-        except MissingEntry:
-            return False
-        return True
-
-    def _write(self, report: Report, notebook: NotebookNode, submitted: Path) -> None:
+    def _enter_scores(
+        self, book: NbgraderGradebook, report: Report, notebooks: Mapping[str, NotebookNode]
+    ) -> None:
         name, notebook_name = self.assignment.name, self.assignment.notebook_name
-        autograded = self.folder / "autograded" / report.student / name
-        write_whole(autograded / f"{notebook_name}.ipynb", to_json(notebook))
-        book = self._book
-        book.update_or_create_student(report.student)
-        when = {}
-        text = _timestamp(submitted)
-        if text:
-            when["timestamp"] = parse_utc(text)
-            write_whole(autograded / "timestamp.txt", text)
-        book.update_or_create_submission(name, report.student, **when)
+        notebook = notebooks[notebook_name]
         scores = {exercise.id: exercise for exercise in report.exercises}
         for cell in notebook.cells:
             data, identifier = nbgrader_metadata(cell), grade_id(cell)
@@ -118,29 +250,67 @@ class Gradebook:
                 continue
             key = (identifier, notebook_name, name, report.student)
             if data.get("grade"):
-                grade = book.find_grade(*key)
-                grade.auto_score = scores[identifier.removeprefix("test_")].score
-                # A mark given by hand may not fit the new submission: a person looks again.
-                by_hand = grade.manual_score is not None or grade.auto_score is None
-                grade.needs_manual_grade = by_hand
+                exercise = self._outline.exercise(notebook_name, identifier)
+                book.find_grade(*key).auto_score = scores[exercise].score
             if is_answer(cell):
                 untouched = is_untouched(self.assignment, notebook, identifier)
                 book.find_comment(*key).auto_comment = "No response." if untouched else None
-        book.db.commit()
 
 
-def _timestamp(submitted: Path) -> str:
-    """When the submission was handed in, as timestamp.txt beside it says; empty if it does not.
+def find_mark(book: NbgraderGradebook, outline: Outline, student: str) -> Mark | None:
+    """The student's mark in a gradebook that nbgrader has opened."""
 
-    The file comes from outside: it is not followed elsewhere, and what is no date is no date.
+    def execute(query: str, values: dict[str, Any]) -> Any:
+        return book.db.execute(text(query), values)
+
+    return read_marks(execute, outline, student).get(student)
+
+
+def _hold_grades(book: NbgraderGradebook, chapter: str, student: str) -> None:
+    """Waits for who is giving this student marks, and has others wait; SQLite does so anyway."""
+    book.db.execute(
+        select(Grade.id)
+        .join(SubmittedNotebook, SubmittedNotebook.id == Grade.notebook_id)
+        .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+        .join(AssignmentEntry, AssignmentEntry.id == SubmittedAssignment.assignment_id)
+        .where(AssignmentEntry.name == chapter, SubmittedAssignment.student_id == student)
+        .with_for_update(of=Grade)
+    ).all()
+
+
+def ask_persons(  # noqa: PLR0913
+    book: NbgraderGradebook,
+    outline: Outline,
+    student: str,
+    before: Mark | None,
+    known: Snapshot | None,
+    new_answers: Mapping[str, str],
+) -> None:
+    """Says in the gradebook which exercises a person has to look at, after a grading.
+
+    Whoever calls it commits.
+
+    Args:
+        before: the mark before the grading.
+        known: the same, with the answers that it was given for.
+        new_answers: the fingerprints of the answers that were graded now.
     """
-    try:
-        descriptor = os.open(
-            submitted / "timestamp.txt", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        )
-        with open(descriptor, "rb") as stream:
-            text = stream.read(100).decode("ascii").strip()
-        parse_utc(text)
-    except (OSError, ValueError):
-        return ""
-    return text
+    old = {e.id: e for e in before.exercises} if before is not None else {}
+    for notebook in outline.notebooks:
+        for grade in book.find_submission_notebook(notebook, outline.chapter, student).grades:
+            exercise = outline.exercise(notebook, grade.name)
+            same = known is not None and known.same_answer(exercise, new_answers)
+            grade.needs_manual_grade = asks_a_person(
+                old.get(exercise), grade.manual_score, grade.auto_score, same
+            )
+
+
+def nbgrader_config(*folders: Path) -> Config:
+    """nbgrader's configuration as its own commands have it in the last of these folders."""
+    app = NbGrader()
+    with umask_kept():
+        JupyterApp.load_config_file(app)  # the system's and the user's
+        for folder in dict.fromkeys(folder.resolve() for folder in folders):
+            Application.load_config_file(app, "nbgrader_config", path=str(folder))
+    config: Config = app.config
+    return config

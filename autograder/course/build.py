@@ -12,7 +12,6 @@ import hashlib
 import io
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,15 +27,22 @@ from PIL import Image
 from traitlets.config import Config, PyFileConfigLoader
 
 from autograder.checks import SEED_VARIABLE
-from autograder.course.cells import Region, grade_id, parse_lines
+from autograder.course.cells import Region, fold, grade_id, parse_lines
+from autograder.course.database import Database
 from autograder.course.guard import refuse_to_erase
-from autograder.course.source import NOTEBOOK_METADATA, Assignment, Course, CourseError
-from autograder.files import write_whole
+from autograder.course.source import (
+    COMMANDS,
+    NOTEBOOK_METADATA,
+    Assignment,
+    Course,
+    CourseError,
+)
+from autograder.files import umask_kept, write_whole
 
-EXECUTION_SECONDS = 300
+EXECUTION_SECONDS = 900
 # Of a cell's tags, those that a solved notebook keeps. The second is for nbval, where the last
 # digits of what is printed depend on the processor.
-SOLVED_TAGS = ("demo", "nbval-ignore-output")
+SOLVED_TAGS = ("demo", "hide-input", "nbval-ignore-output")
 
 
 def to_json(notebook: NotebookNode) -> str:
@@ -47,7 +53,7 @@ def to_json(notebook: NotebookNode) -> str:
 def build(course: Course, name: str, log: Callable[[str], None]) -> None:
     """Writes the chapter's source notebook, release and solved notebook."""
     assignment = course.assignment(name)
-    release = make_release(course, assignment, _database(course.root))
+    release = make_release(course, assignment, Database.of(course.root).url)
     path = release_path(course, assignment)
     refuse_to_erase(course.root, path, release)
     write_whole(path, release)
@@ -65,17 +71,19 @@ def build(course: Course, name: str, log: Callable[[str], None]) -> None:
 
 
 def orphans(course: Course) -> list[str]:
-    """Notebooks in release/ and notebooks/ that no chapter makes."""
+    """Notebooks in release/ and notebooks/ that neither a chapter nor a homework makes."""
     made = set()
     for name in course.chapters:
         assignment = course.assignment(name)
         made |= {release_path(course, assignment), solved_path(course, assignment)}
+    others = [course.root / "release" / name for name in course.homework]
     found = [p for folder in ("release", "notebooks") for p in course.root.glob(f"{folder}/**/*")]
     return [
         f"{path.relative_to(course.root)} belongs to no chapter"
         for path in sorted(found)
         if path.is_file()
         and path not in made
+        and not any(path.is_relative_to(folder) for folder in others)
         and ".ipynb_checkpoints" not in path.parts
         and not (path.name.startswith(".") and path.suffix == ".tmp")  # of a killed write_whole
     ]
@@ -86,7 +94,7 @@ def check(course: Course, name: str) -> list[str]:
     assignment = course.assignment(name)
     stale = []
     with tempfile.TemporaryDirectory() as scratch:
-        release = make_release(course, assignment, _database(Path(scratch)))
+        release = make_release(course, assignment, Database.within(Path(scratch)).url)
     path = release_path(course, assignment)
     if not path.exists() or path.read_text(encoding="utf-8") != release:
         stale.append(f"release/{name}/{path.name} is not what source/ says")
@@ -107,32 +115,35 @@ def release_path(course: Course, assignment: Assignment) -> Path:
     return course.root / "release" / assignment.name / f"{assignment.notebook_name}.ipynb"
 
 
-def _database(folder: Path) -> str:
-    return f"sqlite:///{folder.resolve() / 'gradebook.db'}"
-
-
 def make_release(course: Course, assignment: Assignment, db_url: str) -> str:
     """The students' notebook as text; saves the assignment in the gradebook at `db_url`.
 
     Raises:
         CourseError: if nbgrader refuses, or if a solution, a hidden test or a mark scheme
             would reach the students.
+        Unavailable: if the gradebook cannot be used now.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    database = Database.at(db_url)
+    # The configuration makes the umask private, for the gradebook; the release is for everybody.
+    with tempfile.TemporaryDirectory() as scratch, umask_kept():
         source = Path(scratch, "source", assignment.name)
         source.mkdir(parents=True)
-        nbformat.write(assignment.source, source / f"{assignment.notebook_name}.ipynb")
+        written = nbformat.from_dict(assignment.source)
+        for cell in written.cells:
+            fold(cell)
+        nbformat.write(written, source / f"{assignment.notebook_name}.ipynb")
         loader = PyFileConfigLoader("nbgrader_config.py", path=str(course.root))
         config = Config(loader.load_config())
+        database.make()
         config.CourseDirectory.root = scratch
         config.CourseDirectory.db_url = db_url
         config.CourseDirectory.assignment_id = assignment.name
-        _put_environment_on_path()
         result = capture_log(
             GenerateAssignment(coursedir=CourseDirectory(config=config), config=config, force=True)
         )
         if not result["success"]:
-            raise CourseError(f"{assignment.name}: nbgrader refuses the source:\n{result['log']}")
+            said = database.masked(result["log"])
+            raise CourseError(f"{assignment.name}: nbgrader refuses the source:\n{said}")
         made = Path(scratch, "release", assignment.name)
         extra = {path.name for path in made.iterdir()} - {f"{assignment.notebook_name}.ipynb"}
         if extra:
@@ -142,13 +153,6 @@ def make_release(course: Course, assignment: Assignment, db_url: str) -> str:
     if leaks:
         raise CourseError(f"{assignment.name}: the release would show {leaks[0]!r}")
     return to_json(notebook)
-
-
-def _put_environment_on_path() -> None:
-    """nbgrader calls alembic by name, which is found only if this environment is on PATH."""
-    here = str(Path(sys.executable).parent)
-    if here not in os.environ.get("PATH", "").split(os.pathsep):
-        os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
 
 
 def find_leaks(assignment: Assignment, release: NotebookNode) -> list[str]:
@@ -169,6 +173,7 @@ def find_leaks(assignment: Assignment, release: NotebookNode) -> list[str]:
 def make_solved(assignment: Assignment) -> NotebookNode:
     """The notebook with solutions and visible tests, not yet executed."""
     notebook = nbformat.from_dict(assignment.source)
+    notebook.cells = [cell for cell in notebook.cells if cell.source != COMMANDS]  # for learners
     for cell in notebook.cells:
         kept = [
             line.text
@@ -177,8 +182,10 @@ def make_solved(assignment: Assignment) -> NotebookNode:
         ]
         cell.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip()
         cell.id = grade_id(cell) or cell.id
+        fold(cell)
         tags = [tag for tag in cell.metadata.get("tags", []) if tag in SOLVED_TAGS]
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        shown = {"jupyter": cell.metadata.get("jupyter"), "tags": tags}
+        cell.metadata = nbformat.from_dict({key: value for key, value in shown.items() if value})
     notebook.metadata["autograder"] = {"source_sha256": _digest(assignment)}
     return notebook
 
@@ -190,8 +197,8 @@ def _digest(assignment: Assignment) -> str:
 def _is_current(solved: NotebookNode, fresh: NotebookNode) -> bool:
     """Whether the solved notebook has the source's cells and has been executed without error."""
     same = solved.metadata.get("autograder") == fresh.metadata["autograder"] and [
-        (cell.id, cell.source) for cell in solved.cells
-    ] == [(cell.id, cell.source) for cell in fresh.cells]
+        (cell.id, cell.source, cell.metadata) for cell in solved.cells
+    ] == [(cell.id, cell.source, cell.metadata) for cell in fresh.cells]
     return same and all(map(_has_run, _code_cells(solved)))
 
 

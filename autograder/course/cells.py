@@ -10,10 +10,15 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING
 
 from autograder.checks import HIDDEN_BEGIN
+
+if TYPE_CHECKING:  # it takes a while to import, and `%check` does without
+    from nbformat import NotebookNode
+
+
+CODE_STUB = "raise NotImplementedError"  # what students get in place of a solution
 
 
 class Region(StrEnum):
@@ -83,6 +88,25 @@ def marker_problem(source: str) -> str:
     return f"has no '### END {inside}'" if inside else ""
 
 
+def section_title(markdown: str, before: str) -> str:
+    """The title of the section that a cell with this text stands in or begins, with its number.
+
+    Sections have headings of the second level; deeper ones are parts of them. So an exercise is
+    called the same everywhere: "1.2 Attention" in the text, in tables and in reports.
+
+    Args:
+        before: the title before the cell.
+    """
+    text = re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)  # "# a comment"
+    headings = re.findall(r"^##? +(?:Exercise +)?(.+)$", text, re.MULTILINE)
+    return headings[-1].strip().replace(" · ", " ") if headings else before
+
+
+def notebook_name(chapter: str) -> str:
+    """Of the notebook of a chapter: "concepts" of "ch01_concepts"."""
+    return chapter.partition("_")[2]
+
+
 def nbgrader_metadata(cell: NotebookNode) -> dict[str, object]:
     """The cell's nbgrader metadata, empty if it has none."""
     found = cell.metadata.get("nbgrader")
@@ -103,6 +127,16 @@ def identifier(cell: NotebookNode) -> str:
 def is_demo(cell: NotebookNode) -> bool:
     """Whether the cell only shows something: no test needs it, so grading skips it."""
     return "demo" in cell.metadata.get("tags", [])
+
+
+def fold(cell: NotebookNode) -> None:
+    """Hides a demonstration's code, which a click shows, unless it is tagged `shown`.
+
+    JupyterLab goes by the metadata, sites made of notebooks by the tag.
+    """
+    if is_demo(cell) and "shown" not in cell.metadata.tags:
+        cell.metadata.setdefault("jupyter", type(cell.metadata)())["source_hidden"] = True
+        cell.metadata.tags = [*cell.metadata.tags, "hide-input"]
 
 
 def is_answer(cell: NotebookNode) -> bool:

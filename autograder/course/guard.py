@@ -8,7 +8,6 @@ build, which authors make many times a day, are replaced, and answers are not.
 from __future__ import annotations
 
 import subprocess
-from itertools import chain, count
 from pathlib import Path
 
 import nbformat
@@ -16,6 +15,7 @@ from nbgrader.utils import compute_checksum
 
 from autograder.course.cells import grade_id, identifier, nbgrader_metadata
 from autograder.course.source import CourseError
+from autograder.files import free_path
 
 
 def refuse_to_erase(root: Path, path: Path, new: str) -> None:
@@ -35,7 +35,7 @@ def refuse_to_erase(root: Path, path: Path, new: str) -> None:
         typed = [f"it cannot be read: {error}"[:200]]
     if typed:
         named = ", ".join(typed[:5]) + (", …" if len(typed) > 5 else "")
-        here, free = path.relative_to(root), _free(work_path(root, path)).relative_to(root)
+        here, free = path.relative_to(root), free_path(work_path(root, path)).relative_to(root)
         raise CourseError(
             f"{here} was not replaced: somebody's answers seem to be in it ({named}), and git does "
             f"not have them. Put them where nothing is overwritten, then build again: "
@@ -59,12 +59,6 @@ def typed_in(path: Path) -> list[str]:
 def work_path(root: Path, release: Path) -> Path:
     """The learner's own copy of a release notebook: work/chNN_name/name.ipynb."""
     return root / "work" / release.parent.name / release.name
-
-
-def _free(path: Path) -> Path:
-    """The path, or the first like it that does not exist."""
-    numbered = (path.with_stem(f"{path.stem}_{number}") for number in count(2))
-    return next(other for other in chain([path], numbered) if not other.exists())
 
 
 def _is_committed(path: Path) -> bool:

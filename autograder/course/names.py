@@ -1,7 +1,7 @@
 """What code defines and uses, by names: which cells and checks a change can reach.
 
 Nothing is run. Python's own syntax tree stands for a text, so that layout, comments and docstrings
-make no difference where they have no part in what happens.
+make no difference.
 """
 
 from __future__ import annotations
@@ -44,6 +44,23 @@ class Code:
         return Code(self.text + other.text, self.uses | other.uses)
 
 
+def what_happens(source: str) -> ast.Module:
+    """The syntax tree of a text without docstrings and types, which have no part in what happens.
+
+    Raises:
+        SyntaxError: if it is not Python.
+    """
+    tree = parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
+            node.body = node.body[1:]
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+    return tree
+
+
 def definitions(source: str) -> dict[str, Code]:
     """A cell's statements, by the names that they define or change.
 
@@ -51,14 +68,7 @@ def definitions(source: str) -> dict[str, Code]:
         SyntaxError: if the cell is not Python.
     """
     found: dict[str, Code] = {}
-    for statement in parse(source).body:
-        for node in ast.walk(statement):  # what has no part in what happens
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
-                node.body = node.body[1:]
-            if isinstance(node, ast.FunctionDef):
-                node.returns = None
-            if isinstance(node, ast.arg):
-                node.annotation = None
+    for statement in what_happens(source).body:
         for name, part in _by_name(statement):
             nodes = ast.walk(part)
             uses = frozenset(node.id for node in nodes if isinstance(node, ast.Name))

@@ -3,6 +3,8 @@
 A chapter is written once, as jupytext percent text with nbgrader's cell metadata, one file a
 section: source/chNN_name/NN_section.py, in the order of their names. This module reads it and
 refuses what could not be graded validly. Builder and grader start from the `Assignment` made here.
+
+jupytext and nbgrader take seconds to import: only what reads a chapter does.
 """
 
 from __future__ import annotations
@@ -12,17 +14,14 @@ import copy
 import hashlib
 import re
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import jupytext
-import nbformat
-from nbformat import NotebookNode
-from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
+from typing import TYPE_CHECKING
 
 from autograder.course.cells import (
+    CODE_STUB,
     Region,
     grade_id,
     identifier,
@@ -31,13 +30,27 @@ from autograder.course.cells import (
     is_test,
     marker_problem,
     nbgrader_metadata,
+    notebook_name,
     parse_lines,
+    section_title,
 )
-from autograder.course.names import LOOSE, Code, definitions, parse
+from autograder.course.names import LOOSE, Code, definitions, parse, what_happens
 
-CODE_STUB = "raise NotImplementedError"
-DEFAULTS = {"cell_seconds": 60, "check_seconds": 60, "notebook_seconds": 600, "float64": []}
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+DEFAULTS = {
+    "cell_seconds": 60,
+    "check_seconds": 60,
+    "notebook_seconds": 600,
+    "float64": [],
+    "loopback": False,
+}
 TEXT_STUB = "*Your answer here.*"
+# Stands behind the first set-up cell of every chapter, as a demonstration, which grading skips.
+COMMANDS = """\
+%load_ext autograder
+# Now %check NAME runs the checks of an exercise, and %hint, %solution and %progress work, too."""
 NOTEBOOK_METADATA = {
     "kernelspec": {
         "display_name": "Python 3 (ipykernel)",
@@ -90,17 +103,21 @@ class Assignment:
             `autograder: {cell_seconds: N, check_seconds: M}`.
         notebook_seconds: for a whole submission; set there, too.
         float64: ids of the exercises whose checks also hold in 64 bits; set there, too.
+        loopback: whether its answers connect processes over the loopback device; set there, too.
         source: the notebook as written, with solutions, hidden tests and mark schemes.
     """
 
     def __init__(self, folder: Path):
         self.name = folder.name
-        self.notebook_name = folder.name.partition("_")[2]
+        self.notebook_name = notebook_name(folder.name)
         self.sections = sorted(folder.glob("*.py"))
         self.source = self._read()
         self._validate()
 
     def _read(self) -> NotebookNode:
+        import jupytext
+        import nbformat
+
         texts = {path: path.read_text(encoding="utf-8") for path in self.sections}
         self.text = "".join(texts.values())
         notebook = jupytext.reads(self.text, fmt="py:percent")
@@ -120,6 +137,7 @@ class Assignment:
                 problem = f"stands in the chapter twice, the second time in {path.name}"
                 raise self._error(cell, problem)
             self._section_of[cell.id] = path
+        _insert_commands(notebook)
         settings = {**DEFAULTS, **notebook.metadata.get("autograder", {})}
         if unknown := settings.keys() - DEFAULTS.keys():
             raise CourseError(f"{header}: the header has unknown settings: {sorted(unknown)}")
@@ -129,6 +147,7 @@ class Assignment:
         if not isinstance(settings["float64"], list):
             raise CourseError(f"{header}: float64 in the header is a list of exercises: [...]")
         self.float64 = frozenset(settings["float64"])
+        self.loopback = bool(settings["loopback"])
         notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
         notebook.nbformat, notebook.nbformat_minor = 4, 5
         return notebook
@@ -190,6 +209,8 @@ class Assignment:
 
     def _with(self, cells: Sequence[Mapping[str, object]]) -> Assignment:
         """The chapter with these cells instead of its own."""
+        import nbformat
+
         changed = copy.copy(self)
         for cached in ("exercises", "assigned", "fingerprint"):
             vars(changed).pop(cached, None)
@@ -208,21 +229,20 @@ class Assignment:
         found, title = [], ""
         for cell in self.source.cells:
             if cell.cell_type == "markdown":
-                title = next(reversed(list(_headings(cell.source))), title)
+                title = section_title(cell.source, title)
             if not is_answer(cell):
                 continue
             data = nbgrader_metadata(cell)
-            name = re.sub(r"^Exercise ", "", title).replace(" · ", " ")
             identifier = str(data["grade_id"])
             test = by_id.get(f"test_{identifier}")
             if test is not None:
                 points = float(test.metadata.nbgrader.points)
                 checks = tuple(parse_checks(test.source))
                 float64 = identifier in self.float64
-                found.append(Exercise(identifier, name, points, grade_id(test), checks, float64))
+                found.append(Exercise(identifier, title, points, grade_id(test), checks, float64))
             elif data.get("grade"):
                 found.append(
-                    Exercise(identifier, name, float(cell.metadata.nbgrader.points), None, ())
+                    Exercise(identifier, title, float(cell.metadata.nbgrader.points), None, ())
                 )
         return found
 
@@ -232,6 +252,14 @@ class Assignment:
 
         It is what nbgrader's generate_assignment saves in the gradebook.
         """
+        import nbformat
+        from nbgrader.preprocessors import (
+            CheckCellMetadata,
+            ClearSolutions,
+            ComputeChecksums,
+            LockCells,
+        )
+
         notebook = nbformat.from_dict(self.source)
         resources: dict[str, object] = {}
         stubs = {"code_stub": {"python": CODE_STUB}, "text_stub": TEXT_STUB}
@@ -251,7 +279,10 @@ class Assignment:
         for cell, assigned in zip(self.source.cells, self.assigned.cells, strict=True):
             data = nbgrader_metadata(cell)
             if cell.cell_type == "code":
-                checks = parse_checks(cell.source) if is_test(cell) else []
+                checks = [
+                    (check.name, check.hidden)
+                    for check in (parse_checks(cell.source) if is_test(cell) else [])
+                ]
                 code = [_syntax(cell.source), _syntax(assigned.source)]
                 material.append(repr([data, checks, is_demo(cell), code]))
             elif data:
@@ -259,10 +290,22 @@ class Assignment:
         return hashlib.sha256("\0".join(material).encode()).hexdigest()
 
 
+def _insert_commands(notebook: NotebookNode) -> None:
+    """Puts the cell with `%load_ext autograder` behind the chapter's first set-up cell."""
+    import nbformat
+
+    for index, cell in enumerate(notebook.cells, 1):
+        if cell.cell_type == "code" and nbgrader_metadata(cell):
+            new = nbformat.v4.new_code_cell(COMMANDS, metadata={"tags": ["demo", "shown"]})
+            new.id = identifier(new)
+            notebook.cells.insert(index, new)
+            return
+
+
 def _syntax(source: str) -> str:
-    """The same for the same code, whatever its comments and layout."""
+    """The same for the same code, whatever its comments, docstrings and layout."""
     try:
-        return ast.dump(parse(source))
+        return ast.dump(what_happens(source))
     except SyntaxError:  # a magic command, say
         return source
 
@@ -321,6 +364,16 @@ def _normal(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
+def installed_versions(packages: Collection[str]) -> dict[str, str]:
+    """The versions that are installed here of these packages, by their normal names, sorted."""
+    found = {}
+    for path in Path(sysconfig.get_path("purelib")).glob("*.dist-info"):
+        name, _, version = path.stem.rpartition("-")
+        if _normal(name) in packages:
+            found[_normal(name)] = version
+    return dict(sorted(found.items()))
+
+
 class Course:
     """A folder with source/, release/ and notebooks/."""
 
@@ -351,21 +404,33 @@ class Course:
     @cached_property
     def installed(self) -> dict[str, str]:
         """The versions of the locked packages that are installed here."""
-        found = {}
-        for path in Path(sysconfig.get_path("purelib")).glob("*.dist-info"):
-            name, _, version = path.stem.rpartition("-")
-            if _normal(name) in self.lock:
-                found[_normal(name)] = version
-        return dict(sorted(found.items()))
+        return installed_versions(self.lock)
 
     @property
     def chapters(self) -> list[str]:
         """Names of all chapters, in order."""
         return sorted({path.parent.name for path in self.root.glob("source/ch[0-9][0-9]_*/*.py")})
 
+    @property
+    def homework(self) -> list[str]:
+        """Names of the teacher's own assignments, which lie beside the chapters as notebooks."""
+        found = {path.parent.name for path in self.root.glob("source/*/*.ipynb")}
+        return sorted(found - set(self.chapters))
+
     def assignment(self, name: str) -> Assignment:
         """The chapter of that name."""
+        return Assignment(self.folder(name))
+
+    def folder(self, name: str) -> Path:
+        """The folder of the chapter of that name.
+
+        Raises:
+            CourseError: if there is none.
+        """
+        if name in self.homework:
+            raise CourseError(f"{name!r} is a homework, not a chapter: nbgrader's commands make it")
         if name not in self.chapters:
-            known = ", ".join(self.chapters) or "none"
-            raise CourseError(f"there is no chapter {name!r}; there are: {known}")
-        return Assignment(self.root / "source" / name)
+            known = ", ".join([*self.chapters, *self.homework]) or "none"
+            kind = "chapter or homework" if self.homework else "chapter"
+            raise CourseError(f"there is no {kind} {name!r}; there are: {known}")
+        return self.root / "source" / name

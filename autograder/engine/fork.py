@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from autograder.sandbox import confine as sandbox
 from autograder.sandbox.confine import Isolation, Resources
 from autograder.sandbox.shared import SharedFolder
 
-START_SECONDS = 120
+START_SECONDS = 600  # the imports take ten, or minutes where the machine has much else to do
 
 
 class ForkServer:
@@ -44,6 +45,7 @@ class ForkServer:
         self._log = self.folder / "server.log"
         self._control: socket.socket | None = None
         self._closed = False
+        self._asked = False
         self._starting = threading.Lock()
 
     def start(self) -> None:
@@ -73,6 +75,7 @@ class ForkServer:
                     stderr=log,
                     env=self._environment(),
                     pass_fds=[theirs.fileno()],
+                    umask=0o022,  # its processes are other users; the folder's own mode guards it
                 )
             return self._control
 
@@ -97,12 +100,23 @@ class ForkServer:
             if self._control is not None:
                 self._control.close()
             if self.process is not None:
+                # It has started nothing, and may have seconds of imports left.
+                if not self._asked and self.process.poll() is None:
+                    self._kill()
                 try:
                     self.process.wait(10)
                 except subprocess.TimeoutExpired:
                     self.process.kill()
                     self.process.wait()
             self._shared.remove()
+
+    def _kill(self) -> None:
+        """Kills the server; the sandbox's own process above it, if there is one, ends then."""
+        assert self.process is not None
+        below = _children(self.process.pid) if self.isolation is Isolation.FULL else []
+        for pid in below or [self.process.pid]:
+            with contextlib.suppress(ProcessLookupError):  # it has ended just now
+                os.kill(pid, signal.SIGKILL)
 
     def new_folder(self) -> Path:
         """A folder for one process, where both sides can make sockets.
@@ -137,6 +151,7 @@ class ForkServer:
             OSError: if the server does not answer or the process cannot be confined.
         """
         control = self._running()
+        self._asked = True
         connection, theirs = socket.socketpair()
         request = {
             "kind": kind,
@@ -155,11 +170,32 @@ class ForkServer:
                 raise ConnectionError(f"the fork server is gone: {self._last_words()}") from error
         return ForkedProcess(connection, self._last_words)
 
+    def find(self, process: ForkedProcess) -> tuple[int, bool]:
+        """The process id, here, of a process of this server's; whether it runs what was asked for.
+
+        It does not in full isolation: there, it is the keeper, and what was asked for its child.
+        """
+        if self.isolation is not Isolation.FULL or self.process is None:
+            return process.pid, True
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it may have ended
+            for server in _children(self.process.pid):
+                for keeper in _children(server):
+                    status = Path(f"/proc/{keeper}/status").read_text()
+                    numbers = re.findall(r"^NSpid:\s(.*)$", status, re.MULTILINE)[0].split()
+                    if int(numbers[1]) == process.pid:  # in the server's namespace
+                        return keeper, False
+        return 0, False
+
     def _last_words(self) -> str:
         try:
             return self._log.read_text(errors="replace").strip()[-500:]
         except OSError:
             return ""
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def process_environment(threads: int) -> dict[str, str]:

@@ -4,29 +4,30 @@
 machine, a fork server (fork.py) and a folder that this shares with the grader, is the engine's,
 and the engine is its caller's to close. So it runs the same in a thread, in a worker on another
 machine and in a test.
+
+What reads notebooks takes seconds to import: an engine can be made, and its fork server import what
+students use, while this process has not got that far. Only `Engine.grade` imports it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-
-import nbformat
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING
 
 from autograder.checks import Checks
-from autograder.course.build import make_solved
 from autograder.course.cells import grade_id, is_answer, is_test
 from autograder.course.source import Assignment, Exercise
 from autograder.engine.fork import ForkServer
+from autograder.engine.handed_in import Submission
 from autograder.engine.options import Graded, Limits, Trial
-from autograder.engine.run import run
-from autograder.engine.sanitize import clean_cell
-from autograder.engine.submission import Rejected, Submission, is_untouched, parse, repair
-from autograder.results import CheckResult, ExerciseResult, Outcome, Report, Status
-from autograder.sandbox.confine import Isolation
+from autograder.results import CheckResult, ExerciseResult, Report, Status
+from autograder.sandbox.confine import Isolation, SandboxError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 NOTEBOOK_BYTES = 8 * 2**20  # of outputs that are kept, all cells together
 
@@ -60,15 +61,26 @@ class Engine:
         submission: Submission,
         limits: Limits,
         checks: Mapping[str, Collection[str]] | None = None,
+        on_exercise: Callable[[str], object] = lambda _: None,
     ) -> Graded:
         """Repairs, executes and scores one submission.
 
         Args:
             checks: the names of those to run, by test cell, for the audit; None: all.
+            on_exercise: called with the test cell's id when the checks of an exercise have run.
 
         Raises:
+            SandboxError: the chapter needs connections that this isolation refuses.
             Exception: whatever is the grader's own fault; the submission is then not graded.
         """
+        from autograder.engine.run import run
+        from autograder.engine.submission import Rejected, parse, repair
+
+        if assignment.loopback and self.isolation is Isolation.PROCESS:
+            raise SandboxError(
+                f"{assignment.name} connects processes with each other over TCP, which process "
+                "isolation refuses; full isolation allows it (`autograder doctor` says what lacks)"
+            )
         started = time.monotonic()
         report = Report(submission.student, assignment.name, Status.GRADED)
         report.notes += submission.notes
@@ -80,7 +92,7 @@ class Engine:
         report.notes += notes
         trial = Trial(limits.seed, checks=checks)
         full = limits.for_assignment(assignment)
-        ran = asyncio.run(run(self.server, assignment, notebook, full, trial))
+        ran = asyncio.run(run(self.server, assignment, notebook, full, trial, on_exercise))
         _clean(notebook)
         report.notes += [replace(note, cell=_name(notebook, i)) for i, note in ran.notes.items()]
         report.exercises = _score(assignment, notebook, ran.results)
@@ -88,12 +100,13 @@ class Engine:
         report.score = sum(exercise.score or 0.0 for exercise in by_checks)
         report.max_score = sum(exercise.max_score for exercise in by_checks)
         report.seconds = round(time.monotonic() - started, 2)
-        outcomes = {check.outcome for exercise in by_checks for check in exercise.checks}
-        return Graded(report, notebook, ran.late or Outcome.TIMED_OUT in outcomes)
+        return Graded(report, notebook, ran.cost)
 
 
 def _clean(notebook: NotebookNode) -> None:
     """Cleans and cuts what comes from the student; the rest is the chapter's own."""
+    from autograder.engine.sanitize import clean_cell
+
     left = NOTEBOOK_BYTES
     for cell in notebook.cells:
         if (is_answer(cell) or not grade_id(cell)) and not is_test(cell):
@@ -104,6 +117,9 @@ def _score(
     assignment: Assignment, notebook: NotebookNode, results: Mapping[str, list[CheckResult]]
 ) -> list[ExerciseResult]:
     """The exercises with their marks; the notebook's test cells get tables of their checks."""
+    from autograder.course.build import make_solved
+    from autograder.engine.submission import is_untouched
+
     scored = []
     visible = {cell.id: cell.source for cell in make_solved(assignment).cells}
     for exercise in assignment.exercises:
@@ -122,6 +138,8 @@ def _show(
     exercise: Exercise, results: list[CheckResult], notebook: NotebookNode, visible: str
 ) -> None:
     """Puts the visible part of the test cell and the table of checks into the notebook."""
+    import nbformat
+
     (cell,) = (cell for cell in notebook.cells if grade_id(cell) == exercise.test_id)
     cell.source = visible
     table = Checks(points=exercise.points)

@@ -13,16 +13,15 @@ import json
 import shutil
 import signal
 import socket
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autograder.course.source import CheckSpec, Exercise
 from autograder.engine import wire
+from autograder.engine.clock import Clock
 from autograder.engine.fork import ForkedProcess, ForkServer, process_environment
-from autograder.engine.options import GRACE_SECONDS, Limits, Trial
+from autograder.engine.options import GRACE_SECONDS, Trial
 from autograder.engine.sanitize import clean_result
 from autograder.results import CheckResult, Code, Outcome
 from autograder.sandbox.confine import MEMORY_EXCEEDED
@@ -32,38 +31,6 @@ OnCall = Callable[[bytes], Awaitable[bytes]]  # from a call's request to the fra
 
 class JudgeError(Exception):
     """A test cell could not be judged: the grader's or the author's fault, never the student's."""
-
-
-class Clock:
-    """The time that a check has, within the time that everything has."""
-
-    def __init__(self, limits: Limits):
-        self._check_seconds = limits.check_seconds or 0
-        self._end = time.monotonic() + (limits.notebook_seconds or 0)
-        self._check_end = 0.0
-
-    @property
-    def left(self) -> float:
-        """Seconds for everything that follows."""
-        return self._end - time.monotonic()
-
-    @property
-    def check_left(self) -> float:
-        """Seconds for the check that runs."""
-        return max(0.0, min(self._check_end - time.monotonic(), self.left))
-
-    def begin_check(self) -> None:
-        """A check begins."""
-        self._check_end = time.monotonic() + self._check_seconds
-
-    @contextmanager
-    def off_the_checks_account(self) -> Iterator[None]:
-        """What happens inside the block takes no time from the check."""
-        remaining = self._check_end - time.monotonic()
-        try:
-            yield
-        finally:
-            self._check_end = time.monotonic() + remaining
 
 
 @dataclass(frozen=True)
@@ -97,10 +64,11 @@ class JudgeLink:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ):
-        self._process = process
+        self.process = process
         self._folder = folder
         self._reader = reader
         self._writer = writer
+        self._reading: asyncio.Future[bytes] | None = None
         self._has_answers = False
 
     @classmethod
@@ -160,20 +128,20 @@ class JudgeLink:
         while True:
             # Also when its time is up, the judge may come to the end of the check.
             seconds = GRACE_SECONDS + (0 if interrupted else clock.check_left)
-            try:
-                message = await asyncio.wait_for(wire.read_frame(self._reader), seconds)
-            except TimeoutError:
+            if not await clock.wait({self._next_frame()}, seconds):
                 if not check:
-                    raise JudgeError(f"{cell.id}: the judge hangs outside any check") from None
+                    raise JudgeError(f"{cell.id}: the judge hangs outside any check")
                 if interrupted:
                     return Lost(check, Outcome.TIMED_OUT)
                 interrupted = True
-                self._process.send_signal(signal.SIGINT)  # ends the check that runs
+                self.process.send_signal(signal.SIGINT)  # ends the check that runs
                 continue
+            try:
+                message, self._reading = self._next_frame().result(), None
             except (OSError, EOFError):
                 if not check or not self._has_answers:
                     raise JudgeError(f"{cell.id}: the judge died") from None
-                memory = self._process.wait(GRACE_SECONDS) == MEMORY_EXCEEDED
+                memory = self.process.wait(GRACE_SECONDS) == MEMORY_EXCEEDED
                 return Lost(check, Outcome.OUT_OF_MEMORY if memory else Outcome.KERNEL_DIED)
             interrupted = False
             kind, payload = message[:1], message[1:]
@@ -195,11 +163,19 @@ class JudgeLink:
             else:
                 raise JudgeError(f"{cell.id} stopped:\n{payload.decode(errors='replace')}")
 
+    def _next_frame(self) -> asyncio.Future[bytes]:
+        """What the judge sends next."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(wire.read_frame(self._reader))
+        return self._reading
+
     def stop(self) -> None:
         """Ends the judge."""
+        if self._reading is not None:
+            self._reading.cancel()
         self._writer.close()
-        self._process.kill()
-        self._process.wait(10)
+        self.process.kill()
+        self.process.wait(10)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -255,6 +231,7 @@ class Judging:
         self._position = 0  # the cells before it have run in this judge
         if link is not None:
             link.begin(self._names)
+            self._clock.watch.watch(*self._server.find(link.process))
 
     async def test(
         self, exercise: Exercise, trial: Trial, on_call: OnCall
@@ -276,7 +253,8 @@ class Judging:
         in_time = False
         while self._clock.left > 0:
             if self.link is None:
-                self._begin(await JudgeLink.start(self._server, self._threads))
+                with self._clock.stopped():
+                    self._begin(await JudgeLink.start(self._server, self._threads))
             lost = await self._run_to(test_id, trial, on_call, specs, results)
             if lost is not None:
                 results.setdefault(lost.check, result_of(specs[lost.check], lost.outcome))

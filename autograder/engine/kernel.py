@@ -10,6 +10,7 @@ import asyncio
 import logging
 import shutil
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,9 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from autograder.engine import wire
+from autograder.engine.clock import Clock
 from autograder.engine.fork import ForkServer, process_environment
+from autograder.engine.inside.remote import PRINT_VARIABLE
 from autograder.engine.options import GRACE_SECONDS, Limits
 from autograder.engine.provisioner import warm_kernel_manager
 from autograder.results import Code, Outcome, Remark
@@ -34,6 +37,9 @@ _MESSAGES = frozenset(
         *("clear_output", "status"),
     ]
 )
+# The first of these is kept although it comes after too much text.
+_ENDINGS = frozenset(["execute_result", "error"])
+_ENDING_BYTES = 2**16
 _SILENT = logging.getLogger("autograder.silent")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
@@ -45,12 +51,10 @@ class CellEnd:
     Attributes:
         killed: the outcome if the kernel did not survive it.
         note: what the report says about it, if there is anything to say.
-        overtime: whether it reached a deadline.
     """
 
     killed: Outcome | None = None
     note: Remark | None = None
-    overtime: bool = False
 
 
 class Kernel(NotebookClient):
@@ -64,29 +68,46 @@ class Kernel(NotebookClient):
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    def __init__(self, notebook: NotebookNode, limits: Limits, folder: Path):
+    def __init__(self, notebook: NotebookNode, limits: Limits, folder: Path, clock: Clock):
         km = warm_kernel_manager(folder)
         # nbclient puts a cell that it has run into its notebook; calls need a place of their own.
         cells = [*notebook.cells, nbformat.v4.new_code_cell(_SERVE)]
         own = NotebookNode({**notebook, "cells": cells})
         super().__init__(own, km=km, allow_errors=True, timeout=None)
-        self.log = _SILENT  # what it would log is in the report
+        self.log = km.log = _SILENT  # what they would log is in the report
         self.limits = limits
+        self.clock = clock
         self.folder = folder
         self.position = 0
         self.raise_on_iopub_timeout = False
         self.iopub_timeout = 30  # seconds for outputs still on their way when a cell has ended
         self.printed = 0
+        self.has_ended_itself = False  # because it has printed too much (inside/server.py)
         self.flooded = asyncio.Event()
 
     @classmethod
-    async def start(cls, server: ForkServer, notebook: NotebookNode, limits: Limits) -> Kernel:
-        """A kernel that is ready for the notebook's first cell."""
+    async def start(
+        cls,
+        server: ForkServer,
+        notebook: NotebookNode,
+        limits: Limits,
+        clock: Clock,
+        files: Mapping[str, bytes],
+    ) -> Kernel:
+        """A kernel that is ready for the notebook's first cell.
+
+        Args:
+            files: what lies in the folder that it runs in, by relative path.
+        """
         folder = server.new_folder()
         work = folder / "work"
-        if server.isolation is Isolation.NONE:
+        if files or server.isolation is Isolation.NONE:
             work.mkdir()
-        kernel = cls(notebook, limits, folder)
+        for name, content in files.items():
+            path = work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        kernel = cls(notebook, limits, folder, clock)
         ours, theirs = socket.socketpair()
         kernel.reader, kernel.writer = await asyncio.open_unix_connection(sock=ours)
         try:
@@ -95,51 +116,52 @@ class Kernel(NotebookClient):
                     server=server,
                     folder=folder,
                     cwd=str(work),
-                    env=process_environment(limits.threads),
+                    env={
+                        **process_environment(limits.threads),
+                        PRINT_VARIABLE: f"{limits.output_bytes} {limits.flood_bytes}",
+                    },
                     channel=theirs,
                     resources=limits.resources,
                 )
             await kernel.async_start_new_kernel_client()
+            assert kernel.km is not None
+            clock.watch.watch(*server.find(kernel.km.provisioner.process))
         except BaseException:
             await kernel.stop()
             raise
         return kernel
 
-    async def run(self, index: int, cell: NotebookNode, seconds_left: float) -> CellEnd:
-        """Runs one cell.
-
-        Args:
-            seconds_left: for this cell and all that follow.
-        """
-        self.printed = 0
+    async def run(self, index: int, cell: NotebookNode) -> CellEnd:
+        """Runs one cell."""
+        self.printed, self.has_ended_itself = 0, False
         self.flooded.clear()
-        seconds = min(self.limits.cell_seconds or seconds_left, seconds_left)
+        left = self.clock.left  # for this cell and all that follow
+        seconds = min(self.limits.cell_seconds or left, left)
         execution = asyncio.ensure_future(self.async_execute_cell(cell, index))
         flood = asyncio.ensure_future(self.flooded.wait())
-        note, overtime = None, False
+        note = None
         try:
-            await asyncio.wait(
-                {execution, flood}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            await self.clock.wait({execution, flood}, seconds)
             if not execution.done():
-                overtime = not self.flooded.is_set()
                 note = (
-                    Remark.of(Code.CELL_TOO_LONG, seconds=round(seconds))
-                    if overtime
-                    else Remark.of(Code.CELL_PRINTS_TOO_MUCH, mebibytes=self.printed >> 20)
+                    Remark.of(Code.CELL_PRINTS_TOO_MUCH, mebibytes=self.printed >> 20)
+                    if self.flooded.is_set()
+                    else Remark.of(Code.CELL_TOO_LONG, seconds=round(seconds))
                 )
                 await self.interrupt()
-                await asyncio.wait({execution}, timeout=GRACE_SECONDS)
-            if not execution.done():
-                return CellEnd(Outcome.TIMED_OUT, note, overtime)
+                if not await self.clock.wait({execution}, GRACE_SECONDS):
+                    return CellEnd(Outcome.TIMED_OUT, note)
             await execution
-            return CellEnd(None, note, overtime)
+            if note is None and self.has_ended_itself:
+                mebibytes = self.limits.flood_bytes >> 20
+                note = Remark.of(Code.CELL_PRINTS_TOO_MUCH, mebibytes=mebibytes)
+            return CellEnd(None, note)
         except (MemoryError, OSError):
             raise
         except Exception:  # it died, or does not keep to Jupyter's protocol: student code may forge
             memory = await self.exit_status() == MEMORY_EXCEEDED
             killed = Outcome.OUT_OF_MEMORY if memory else Outcome.KERNEL_DIED
-            return CellEnd(killed, note, overtime)
+            return CellEnd(killed, note)
         finally:
             flood.cancel()
             execution.cancel()
@@ -167,14 +189,13 @@ class Kernel(NotebookClient):
         await self.writer.drain()
         return await wire.read_frame(self.reader)
 
-    async def end_serving(self) -> None:
+    def end_serving(self) -> None:
         """Tells `serve`, in the kernel, that no more calls come.
 
         Raises:
             OSError: if the kernel is gone.
         """
         wire.write_frame(self.writer, b"")
-        await self.writer.drain()
 
     async def interrupt(self) -> None:
         """Raises KeyboardInterrupt in what the kernel runs."""
@@ -198,15 +219,41 @@ class Kernel(NotebookClient):
             return None  # comm_msg and the like would be kept
         if msg["msg_type"] != "status":
             already, self.printed = self.printed, self.printed + len(repr(msg["content"]))
-            if self.printed > self.limits.flood_bytes:
+            if msg["msg_type"] == "error" and msg["content"].get("ename") == "PrintsTooMuch":
+                self.has_ended_itself = True
+            if self.printed > 4 * self.limits.flood_bytes:
                 self.flooded.set()
-            if self.printed > self.limits.output_bytes:
+            too_much = self.printed > self.limits.output_bytes
+            if too_much and not self._is_first_ending(msg, cell, self.printed - already):
                 if already <= self.limits.output_bytes:
                     text = f"\n[cut: a cell may print {self.limits.output_bytes:,} bytes]\n"
                     cell.outputs.append(nbformat.v4.new_output("stream", name="stdout", text=text))
                 return None
         result: NotebookNode | None = super().process_message(msg, cell, cell_index)
         return result
+
+    @staticmethod
+    def _is_first_ending(msg: dict[str, Any], cell: NotebookNode, size: int) -> bool:
+        """Whether it is the cell's error or result: nbgrader marks by the first of these."""
+        return (
+            msg["msg_type"] in _ENDINGS
+            and size <= _ENDING_BYTES
+            and not any(output.output_type in _ENDINGS for output in cell.outputs)
+        )
+
+    @staticmethod
+    def on_cell_executed(cell: NotebookNode, execute_reply: dict[str, Any], **_: object) -> None:
+        """Adds the error that a cell has ended in where IPython did not show it.
+
+        nbgrader's own engine does the same, and marks by it.
+        """
+        content = execute_reply["content"]
+        if content["status"] != "error":
+            return
+        shown = {o.ename for o in cell.outputs if o.output_type == "error"}
+        if content["ename"] not in shown:
+            parts = {key: content[key] for key in ("ename", "evalue", "traceback")}
+            cell.outputs.append(nbformat.v4.new_output("error", **parts))
 
     async def stop(self) -> None:
         """Kills the kernel and closes the channels."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from nbformat import NotebookNode
-
-from autograder.course.source import Assignment
 from autograder.results import Report
 from autograder.sandbox.confine import Resources
 
-ENGINE_VERSION = 1  # raised when engine or checks could give another mark than before
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from autograder.course.source import Assignment
+
+ENGINE_VERSION = 3  # raised when engine or checks could give another mark than before
 GRACE_SECONDS = 5  # from an interrupt until what was interrupted is given up
 
 
@@ -24,7 +27,7 @@ class Limits:
             assignment says.
         notebook_seconds: for all cells and checks together, replays included.
         output_bytes: of text that a cell may print; the rest is dropped.
-        flood_bytes: of text after which the cell is interrupted.
+        flood_bytes: of text after which the cell is ended.
         threads: that torch and TensorFlow may use.
         seed: that the checks draw their random numbers from.
         resources: memory, processes and files that it may use.
@@ -68,12 +71,24 @@ class Trial:
 
 
 @dataclass
-class Graded:
-    """A report, with the executed notebook unless the submission was rejected.
+class Cost:
+    """What a submission has cost the class, in things that can be counted.
 
-    `late` says whether a deadline passed.
+    Attributes:
+        kernels: that were started for it.
+        calls: that were made into it.
+        deadlines: that have passed.
     """
+
+    kernels: int = 0
+    calls: int = 0
+    deadlines: int = 0
+
+
+@dataclass
+class Graded:
+    """A report, with the executed notebook unless the submission was rejected, and the cost."""
 
     report: Report
     notebook: NotebookNode | None
-    late: bool = False
+    cost: Cost = field(default_factory=Cost)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import pickle
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,14 +24,17 @@ from nbformat import NotebookNode
 from autograder.course.cells import grade_id, is_answer, is_demo, is_test
 from autograder.course.names import parse
 from autograder.course.source import Assignment
+from autograder.engine.clock import Clock
 from autograder.engine.fork import ForkServer
-from autograder.engine.judge_link import Clock, JudgedCell, Judging
+from autograder.engine.judge_link import JudgedCell, Judging
 from autograder.engine.kernel import Kernel
-from autograder.engine.options import GRACE_SECONDS, Limits, Trial
+from autograder.engine.options import GRACE_SECONDS, Cost, Limits, Trial
 from autograder.engine.wire import CallResult
 from autograder.results import CheckResult, Code, Outcome, Remark
 from autograder.sandbox.confine import MEMORY_EXCEEDED
 from autograder.words import sentence
+
+_NOTHING = pickle.dumps((None, int, (), {}))  # a call as the judge makes them (inside/judge.py)
 
 
 @dataclass
@@ -39,26 +44,27 @@ class Ran:
     Attributes:
         results: of the checks, by test cell.
         notes: what happened to cells that were stopped, by index.
-        late: whether a cell was stopped by a deadline.
     """
 
     results: dict[str, list[CheckResult]]
     notes: dict[int, Remark]
-    late: bool
+    cost: Cost
 
 
-async def run(
+async def run(  # noqa: PLR0913  (what a run is made of)
     server: ForkServer,
     assignment: Assignment,
     notebook: NotebookNode,
     limits: Limits,
     trial: Trial,
+    on_exercise: Callable[[str], object],
 ) -> Ran:
     """Runs the notebook's code cells in place, and judges it.
 
     Args:
         notebook: as `submission.repair` returns it; gets the cells' outputs.
         limits: with all seconds filled in.
+        on_exercise: called with a test cell's id when its checks have run.
 
     Raises:
         Exception: whatever is the grader's own fault.
@@ -71,7 +77,7 @@ async def run(
     results: dict[str, list[CheckResult]] = {}
     try:
         for index, cell in enumerate(notebook.cells):
-            if not _runs(cell):
+            if not runs(cell):
                 continue
             if is_test(cell):
                 calls = Calls(execution, clock, index)
@@ -81,6 +87,7 @@ async def run(
                 if not in_time:
                     execution.notes[index] = Remark.of(Code.CHECKS_NOT_FINISHED)
                 await calls.finish()
+                on_exercise(test_id)
             elif clock.left <= 0:
                 execution.give_up(index, Remark.of(Code.CELL_NOT_RUN))
             else:
@@ -88,10 +95,11 @@ async def run(
     finally:
         judging.close()
         await execution.drop_kernel()
-    return Ran(results, execution.notes, execution.late)
+    return Ran(results, execution.notes, clock.cost)
 
 
-def _runs(cell: NotebookNode) -> bool:
+def runs(cell: NotebookNode) -> bool:
+    """Whether there is anything to run in the cell."""
     return cell.cell_type == "code" and bool(cell.source.strip())
 
 
@@ -120,29 +128,49 @@ def _student_names(assignment: Assignment) -> list[str]:
 
 
 class Execution:
-    """The execution of a notebook's cells other than tests, in one kernel after another.
+    """The execution of a notebook's cells, in one kernel after another.
+
+    Args:
+        tests: whether test cells run here, too, as nbgrader runs them; else the judge has them.
+        files: what lies beside the notebook, by relative path.
 
     Attributes:
         kernel: the one that lives, if one does.
-        notes, late: as in `Ran`.
+        notes: as in `Ran`.
+        broken: whether its cells leave no way to call what they define.
     """
 
-    def __init__(self, server: ForkServer, notebook: NotebookNode, limits: Limits, clock: Clock):
+    def __init__(  # noqa: PLR0913  (what an execution is made of)
+        self,
+        server: ForkServer,
+        notebook: NotebookNode,
+        limits: Limits,
+        clock: Clock,
+        *,
+        tests: bool = False,
+        files: Mapping[str, bytes] | None = None,
+    ):
         self._server = server
         self._notebook = notebook
         self._limits = limits
         self._clock = clock
+        self._tests = tests
+        self._files = files or {}
         self._given_up: set[int] = set()  # cells that are not run any more
         self._suspects: set[int] = set()  # cells during which the kernel died once
         self.kernel: Kernel | None = None
         self.notes: dict[int, Remark] = {}
-        self.late = False
+        self.broken = False
 
     async def kernel_after(self, last: int) -> Kernel | None:
         """A kernel that has run the cells up to `last`; None if the time is used up."""
         while True:
             if self.kernel is None:
-                self.kernel = await Kernel.start(self._server, self._notebook, self._limits)
+                self._clock.cost.kernels += 1
+                with self._clock.stopped():
+                    self.kernel = await Kernel.start(
+                        self._server, self._notebook, self._limits, self._clock, self._files
+                    )
             ended = await self._catch_up(self.kernel, last)
             if ended is None:
                 return self.kernel
@@ -160,10 +188,10 @@ class Execution:
         """Runs what the kernel has not run yet; the cell that ended it and how, if one did."""
         for index in range(kernel.position, last + 1):
             cell = self._notebook.cells[index]
-            if _runs(cell) and not is_test(cell) and index not in self._given_up:
+            elsewhere = is_test(cell) and not self._tests
+            if runs(cell) and not elsewhere and index not in self._given_up:
                 self.notes.pop(index, None)  # of an earlier kernel
-                end = await kernel.run(index, cell, self._clock.left)
-                self.late |= end.overtime
+                end = await kernel.run(index, cell)
                 if end.note is not None:
                     self.notes[index] = end.note
                 if end.killed is not None:
@@ -208,29 +236,27 @@ class Calls:
             with self._clock.off_the_checks_account():  # a replay, if one is needed
                 ready = await self._ready()
             seconds = self._clock.check_left
+            if self._execution.broken:
+                break
             if ready is None or seconds <= 0:
                 return CallResult.TIMED_OUT.encode()
             kernel, serving = ready
+            self._clock.cost.calls += 1
             exchange = asyncio.ensure_future(kernel.exchange(request))
-            await asyncio.wait(
-                {exchange, serving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            overtime = not exchange.done() and not serving.done()
-            if overtime:
+            in_time = await self._clock.wait({exchange, serving}, seconds)
+            if not in_time:
                 await kernel.interrupt()
-                await asyncio.wait(
-                    {exchange, serving}, timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
+                await self._clock.wait({exchange, serving}, GRACE_SECONDS)
             with suppress(OSError, EOFError):
                 if exchange.done():
                     reply = exchange.result()
-                    if overtime:
+                    if not in_time:
                         return CallResult.TIMED_OUT.encode()
                     return CallResult.REPLY.encode() + reply
             exchange.cancel()
-            status = None if overtime else await kernel.exit_status()
+            status = await kernel.exit_status() if in_time else None
             await self._abandon()
-            if overtime:
+            if not in_time:
                 return CallResult.TIMED_OUT.encode()
             if status == MEMORY_EXCEEDED:
                 return CallResult.OUT_OF_MEMORY.encode()
@@ -238,21 +264,36 @@ class Calls:
         return CallResult.KERNEL_DIED.encode()
 
     async def _ready(self) -> tuple[Kernel, asyncio.Task[Outcome | None]] | None:
-        """A kernel that waits for calls, and its waiting; None if the time is used up."""
-        if self._kernel is None or self._serving is None:
+        """A kernel that waits for calls, and its waiting; None if there is none."""
+        for _ in range(2):  # the machine may have killed the first one
+            if self._execution.broken:
+                return None
+            if self._kernel is not None and self._serving is not None:
+                return self._kernel, self._serving
             self._kernel = await self._execution.kernel_after(self._index - 1)
             if self._kernel is None:
                 return None
             self._serving = asyncio.ensure_future(self._kernel.serve())
-        return self._kernel, self._serving
+            answer = asyncio.ensure_future(self._kernel.exchange(_NOTHING))
+            await self._clock.wait({answer, self._serving}, GRACE_SECONDS)
+            if answer.done() and answer.exception() is None:
+                return self._kernel, self._serving
+            answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
+            await self._abandon()
+        # What answers is our own code, at once, unless the student's cells have replaced it. The
+        # next kernel would run the same cells.
+        self._execution.broken = True
+        self._execution.notes[self._index] = Remark.of(Code.CALLS_NOT_ANSWERED)
+        return None
 
     async def finish(self) -> None:
         """Lets the kernel go on with the notebook."""
         if self._kernel is None or self._serving is None:
             return
         with suppress(OSError, EOFError):
-            await asyncio.wait_for(self._kernel.end_serving(), GRACE_SECONDS)
-        await asyncio.wait({self._serving}, timeout=GRACE_SECONDS)
+            self._kernel.end_serving()
+        await self._clock.wait({self._serving}, GRACE_SECONDS)
         if not self._serving.done() or self._serving.result() is not None:
             await self._abandon()
 

@@ -17,6 +17,7 @@ import nh3
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+from autograder.engine.text import CONTROL, clean_text
 from autograder.results import CheckResult
 
 _TAGS = frozenset(
@@ -66,18 +67,7 @@ _MAX_HTML, _MAX_TAGS = 200_000, 2_000  # of one text; nested tags take quadratic
 # Where Markdown takes an address from: links, images, definitions; and TeX's \\href.
 _ADDRESS = re.compile(r"(\]\(\s*<?|^ {0,3}\[[^\]\n]+\]:\s*<?|\\href\s*\{)([^\s)>}]*)", re.MULTILINE)
 _IMAGES = ("image/png", "image/jpeg")
-# Everything that starts with the escape character, except the colours that tracebacks use.
-_ESCAPES = re.compile(
-    r"\x1b(?!\[[0-9;]*m)(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|.?)", re.S
-)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
-
-
-def clean_text(text: str) -> str:
-    """The text without terminal commands, control characters and half characters."""
-    text = _CONTROL.sub("", _ESCAPES.sub("", text))
-    return text.encode("utf-8", "replace").decode()
 
 
 def clean_html(source: str) -> str:
@@ -97,7 +87,7 @@ def _is_too_much(source: str) -> bool:
 
 
 def _checked_address(match: re.Match[str]) -> str:
-    address = _CONTROL.sub("", html.unescape(match[2]))
+    address = CONTROL.sub("", html.unescape(match[2]))
     scheme = re.match(r"([^/?#]*?):", address)
     harmless = scheme is None or scheme[1].strip().lower() in _SCHEMES
     return match[0] if harmless else f"{match[1]}#"

@@ -8,24 +8,22 @@ student added, in their place.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 
 import nbformat
 from nbformat import NotebookNode
+from nbgrader.utils import compute_checksum
 
 from autograder.course.cells import grade_id, is_answer, is_demo
 from autograder.course.source import Assignment
+from autograder.engine.handed_in import MAX_FILE_BYTES, Submission
 from autograder.engine.recognise import is_of, recognise, visible
-from autograder.engine.sanitize import clean_text
+from autograder.engine.text import clean_text
 from autograder.results import Code, Remark
 from autograder.words import sentence
 
-MAX_FILE_BYTES = 64 * 2**20
 MAX_BYTES = 10 * 2**20  # without outputs and attachments
 MAX_CELLS = 2_000
 MAX_NOTES = 50
@@ -51,81 +49,6 @@ class Rejected(Exception):
     def __init__(self, code: Code, /, **arguments: str | int):
         self.remark = Remark.of(code, **arguments)
         super().__init__(sentence(self.remark))
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What one student handed in for one assignment.
-
-    Attributes:
-        data: the notebook's bytes, at most one more than can be graded.
-        missing: why there is none.
-        notes: what has to be said about the file.
-    """
-
-    student: str
-    data: bytes
-    missing: Remark | None = None
-    notes: tuple[Remark, ...] = ()
-
-    @property
-    def sha256(self) -> str:
-        """Identifies the content, and what is said about the file."""
-        digest = hashlib.sha256(self.data)
-        if self.missing or self.notes:
-            said = repr((self.missing, self.notes))
-            digest.update(said.encode("utf-8", "backslashreplace"))
-        return digest.hexdigest()
-
-
-def find_students(folder: Path, assignment: Assignment) -> list[str]:
-    """Who handed in, in a folder laid out as STUDENT/CHAPTER/NAME.ipynb.
-
-    A student without the chapter's folder has not.
-    """
-    students = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return [student for student in students if (folder / student / assignment.name).is_dir()]
-
-
-def read_submission(folder: Path, student: str, assignment: Assignment) -> Submission:
-    """What one student handed in: NAME.ipynb, or the only notebook that is there."""
-    chapter = folder / student / assignment.name
-    name = f"{assignment.notebook_name}.ipynb"
-    try:
-        if chapter.is_symlink() or chapter.parent.is_symlink():
-            return Submission(student, b"", Remark.of(Code.LINK))
-        files = sorted(path.name for path in chapter.iterdir() if path.is_file())
-        notebooks = [
-            file
-            for file in files
-            if file.lower().endswith(".ipynb")
-            and not file.startswith(".")
-            and not (chapter / file).is_symlink()
-        ]
-        notes = []
-        if name in notebooks:
-            file = name
-        elif len(notebooks) == 1:
-            (file,) = notebooks
-            notes.append(Remark.of(Code.OTHER_NAME, found=_list(notebooks), name=name))
-        elif notebooks:
-            several = Remark.of(Code.SEVERAL_NOTEBOOKS, name=name, found=_list(notebooks))
-            return Submission(student, b"", several)
-        elif files:
-            missing = Remark.of(Code.NOTEBOOK_MISSING, name=name, found=_list(files))
-            return Submission(student, b"", missing)
-        else:
-            return Submission(student, b"", Remark.of(Code.NOTHING_HANDED_IN, name=name))
-        with (chapter / file).open("rb") as stream:
-            return Submission(student, stream.read(MAX_FILE_BYTES + 1), None, tuple(notes))
-    except OSError as error:
-        problem = error.strerror or str(error)
-        return Submission(student, b"", Remark.of(Code.NOT_READABLE, problem=problem))
-
-
-def _list(files: Sequence[str]) -> str:
-    """The first files' names, so that they can be shown."""
-    return clean_text(", ".join(files[:5]))[:200] + (", …" if len(files) > 5 else "")
 
 
 def parse(submission: Submission) -> NotebookNode:
@@ -205,7 +128,8 @@ def _without_outputs(data: bytes) -> bytes:
 def _forget_outputs(notebook: NotebookNode) -> None:
     """Drops what grading does not read, and what Jupyter does not mind being odd in."""
     notebook.nbformat_minor = 5
-    for cell in notebook.cells:
+    for index, cell in enumerate(notebook.cells):
+        cell.setdefault("id", f"unnamed-{index}")  # before format 4.5 cells had none
         for key in ("outputs", "execution_count", "attachments"):
             cell.pop(key, None)
         cell.setdefault("metadata", NotebookNode())
@@ -301,9 +225,22 @@ def _restored(
         if submitted.cell_type != own.cell_type:
             return cell, Remark.of(Code.TYPE_CHANGED, name, type=own.cell_type)
         return cell, None
-    if submitted.cell_type != own.cell_type or visible(own.source) != visible(submitted.source):
-        return cell, Remark.of(Code.LOCKED_EDITED, name)
-    return cell, None
+    same = submitted.cell_type == own.cell_type and visible(own.source) == visible(submitted.source)
+    if same or _is_as_released(submitted):
+        return cell, None
+    return cell, Remark.of(Code.LOCKED_EDITED, name)
+
+
+def _is_as_released(cell: NotebookNode) -> bool:
+    """Whether a locked cell is as its release had it, though the chapter has another one now.
+
+    The release writes a checksum beside each cell. No mark depends on it: a student who makes up
+    one is only not told that the cell was put back.
+    """
+    try:
+        return bool(cell.metadata.nbgrader.checksum == compute_checksum(cell))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
 
 
 def is_untouched(assignment: Assignment, notebook: NotebookNode, exercise_id: str) -> bool:

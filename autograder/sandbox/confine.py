@@ -27,7 +27,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -87,23 +87,15 @@ def wrap(command: list[str], folder: Path) -> list[str]:
         raise SandboxError("bubblewrap is not installed (on Debian: apt-get install bubblewrap)")
     hosts = folder / "hosts"
     hosts.write_text("127.0.0.1 localhost sandbox\n::1 localhost\n")
+    hosts.chmod(0o644)  # also for the users that submissions run as
     # As process 1, so that nothing outlives it.
     arguments = [bwrap, "--as-pid-1", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     arguments += ["--unshare-uts", "--hostname", "sandbox", "--unshare-cgroup-try"]
     # Root keeps its rights for `confine`, which needs them and drops them; others get a user
     # namespace, in which they have them.
     arguments += ["--cap-add", "ALL"] if os.getuid() == 0 else ["--unshare-user"]
-    arguments += [
-        "--ro-bind",
-        "/usr",
-        "/usr",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--tmpfs",
-        "/tmp",
-    ]
+    arguments += ["--ro-bind", "/usr", "/usr"]
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
     for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
         if os.path.islink(name):
             arguments += ["--symlink", os.readlink(name), name]
@@ -133,9 +125,14 @@ def wrap(command: list[str], folder: Path) -> list[str]:
 
 
 def _python_folders() -> list[str]:
-    """Where Python, the environment's packages and this package lie."""
+    """Where Python, the environment's packages and this package lie; none inside another.
+
+    A mount inside a mount could not be mounted again in a user namespace: the kernel does not show
+    there what it hides.
+    """
     prefixes = {sys.base_prefix, sys.prefix, os.path.realpath(sys.prefix)}
-    return sorted(prefixes | {os.path.realpath(p) for p in prefixes} | {str(PACKAGE)})
+    folders = prefixes | {os.path.realpath(p) for p in prefixes} | {str(PACKAGE)}
+    return sorted(f for f in folders if not folders & set(map(str, Path(f).parents)))
 
 
 # ---------------------------------------------------------------- the inner ring
@@ -172,6 +169,7 @@ def confine(
     if isolation is Isolation.FULL:
         _own_namespaces(announce)
         _own_mounts(folder, resources)
+        _fill(work, f"{folder}/work")
         _loopback_up()
     else:
         os.setsid()
@@ -179,7 +177,7 @@ def confine(
         work = f"{folder}/work"
         os.makedirs(work, exist_ok=True)
     if os.getuid() == 0 and isolation is Isolation.FULL:
-        for path in (work, folder, *(entry.path for entry in os.scandir(folder))):
+        for path in (*_below(work), folder, *(entry.path for entry in os.scandir(folder))):
             os.chown(path, user, user, follow_symlinks=False)
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -238,7 +236,22 @@ def _own_mounts(folder: str, resources: Resources) -> None:
         os.makedirs(path, exist_ok=True)
         _mount(f"/proc/self/fd/{handle}", path, None, _MS_BIND)
         os.close(handle)
-    os.mkdir(WORK)
+
+
+def _fill(work: str, given: str) -> None:
+    """Makes the folder to run in, of what the grader has put into `given`, if it has."""
+    if os.path.isdir(given):
+        # Not left there: the student's process could make sockets in it, which nobody counts.
+        shutil.move(given, work)
+    else:
+        os.mkdir(work)
+
+
+def _below(folder: str) -> Iterator[str]:
+    """The folder and all that is in it."""
+    for path, _, files in os.walk(folder):
+        yield path
+        yield from (os.path.join(path, file) for file in files)
 
 
 def _loopback_up() -> None:

@@ -56,6 +56,7 @@ def examine(isolation: Isolation) -> list[Finding]:
             timeout=_SECONDS,
             check=False,
             env={"PATH": os.environ.get("PATH", os.defpath), "SECRET": "of the grader"},
+            umask=0o022,  # as the fork server has it
         )
         if not done.stdout.strip():
             last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
@@ -83,7 +84,7 @@ def best() -> tuple[Isolation, list[Finding]]:
 
 
 def choose(wanted: str = "auto") -> tuple[Isolation, str]:
-    """The isolation asked for, and what is missing for a stronger one, in words.
+    """The isolation asked for, and a warning if that is weaker than it could be, or "".
 
     Args:
         wanted: full, process, none, or auto: the strongest that holds here.
@@ -96,7 +97,8 @@ def choose(wanted: str = "auto") -> tuple[Isolation, str]:
         isolation, missing = best()
         if isolation is Isolation.NONE:
             raise SandboxError(f"submissions cannot be confined here ({in_words(missing)})")
-        return isolation, in_words(missing)
+        weaker = f"weaker isolation, without namespaces: {in_words(missing)}" if missing else ""
+        return isolation, weaker
     isolation = Isolation(wanted)
     broken = [] if isolation is Isolation.NONE else examine(isolation)
     if broken := [finding for finding in broken if not finding.holds]:

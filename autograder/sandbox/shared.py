@@ -28,7 +28,11 @@ class SharedFolder:
         self._lock, lock = _take_new_lock()
         self._lock_path = lock.resolve()
         self.path = self._lock_path.with_suffix("")
-        self.path.mkdir(mode=0o700)
+        try:
+            self.path.mkdir(mode=0o700)
+        except OSError:  # a full disk has no room for a folder, and often has for the lock
+            self.remove()
+            raise
 
     def remove(self) -> None:
         """Removes the folder with all that is in it; once is enough, more does no harm."""

@@ -17,34 +17,7 @@
 # %% [markdown]
 # # Chapter 1 · What large models are made of
 #
-# A large model is easy to use without knowing what is inside it. This chapter opens it up. You
-# will work out what a model costs before anyone trains it, and write the layers that almost all of
-# them are built from. Four exercises begin with broken code of the kind that circulates in tutorials:
-# a transformer, a text classifier, an image classifier and a GAN. You find out what is wrong, and
-# write the one that works.
-#
-# | exercise | you will | framework | difficulty | time |
-# |---|---|---|---|---|
-# | [1.1](#1.1-What-does-a-model-cost?) | compute parameters, memory, FLOPs and GPU-hours from a list of sizes | plain Python | ★★☆☆ | 40 min |
-# | [1.2](#1.2-A-transformer,-repaired) | diagnose two broken transformers and build one that translates | PyTorch | ★★★☆ | 40 min |
-# | [1.3](#1.3-Attention) | write multi-head attention with masks from matrix products alone | PyTorch | ★★★☆ | 40 min |
-# | [1.4](#1.4-A-language-model-against-a-known-entropy) | judge a language model against an entropy that is known exactly | PyTorch | ★★☆☆ | 35 min |
-# | [1.5](#1.5-Recurrence-and-convolution) | write an LSTM step and a causal convolution, and compare their reach | PyTorch | ★★☆☆ | 35 min |
-# | [1.6](#1.6-A-BERT-classifier,-repaired) | repair a text classifier and test what it sees | PyTorch, Hugging Face Transformers | ★★☆☆ | 35 min |
-# | [1.7](#1.7-A-convolutional-network,-repaired) | find what is wrong with a Keras classifier, and make it learn | Keras 3 on TensorFlow | ★☆☆☆ | 30 min |
-# | [1.8](#1.8-A-GAN,-repaired) | turn half a GAN into a whole one | Keras 3 on TensorFlow | ★★★☆ | 40 min |
-# | [W1.1](#W1.1-Six-claims-about-large-models) | correct claims about large models, with numbers | in writing | ★★☆☆ | 40 min |
-# | [W1.2](#W1.2-Three-scenarios) | choose a model for three tasks | in writing | ★★☆☆ | 35 min |
-# | [W1.3](#W1.3-Due-diligence) | check a business plan with your calculator | in writing | ★★★☆ | 40 min |
-#
-# You need Python, a little PyTorch and matrix multiplication. Nothing is downloaded: data is
-# generated here or comes with scikit-learn.
-#
-# **How an exercise works.** Replace `raise NotImplementedError` with your answer, run the cell, then
-# run the test cell below it. A table shows which properties hold. When you hand in the notebook,
-# hidden checks test further properties, so a right answer is one that follows the docstring, not
-# one that happens to pass the visible rows. Cells that use your answers to draw something stop with
-# `NotImplementedError` until you have written them; that is no mistake of yours.
+# Here is a model at work. Run the cells below.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math
@@ -60,33 +33,59 @@ from autograder import lesson
 from autograder.checks import Checks, fail, forbidden, probe
 
 lesson.use_style()
+torch.set_num_threads(1)  # the models here are small; more threads would cost more than they save
+
+# %% tags=["demo", "shown"]
+for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or not to be", 0)]:
+    print(lesson.gpt(own=False).write(prompt, n_tokens=30, temperature=0.5, seed=seed), "\n" + "-" * 80)
+
+# %% [markdown]
+# It was given the first words. Nobody wrote the rest; the model drew it, token by token (a **token** is a short piece of text).
+# All the English that it knows is from Python's own manual, and it shows. (Each is the best of seven seeds.) It has 187,000 numbers
+# and was trained for a minute or two. Large models work in the same way.
+#
+# **By the end of section 1.5 you will have made all of it.** Later chapters train your model faster, measure it, attack it and look inside.
+# Exercises 1.6 to 1.9 begin with broken code of the kind that circulates in tutorials: find out what is wrong, and write what works.
+#
+# | exercise | you will | minutes |
+# |---|---|---|
+# | [1.1](#1.1-Tokens) | learn a byte-level tokenizer from a text | 50 |
+# | [1.2](#1.2-Attention) | write multi-head attention with masks | 50 |
+# | [1.3](#1.3-A-language-model-against-a-known-entropy) | judge a language model by a known entropy | 60 |
+# | [1.4](#1.4-Sampling) | draw text from predictions | 40 |
+# | [1.5](#1.5-A-model-of-your-own) | let your four parts write (no points) | 15 |
+# | [1.6](#1.6-A-transformer,-repaired) | repair a transformer that translates | 65 |
+# | [1.7](#1.7-A-BERT-classifier,-repaired) | repair a text classifier | 50 |
+# | [1.8](#1.8-A-convolutional-network,-repaired) | repair an image classifier | 30 |
+# | [1.9](#1.9-A-GAN,-repaired) | turn half a GAN into a whole one | 55 |
+# | [1.10](#1.10-Recurrence-and-convolution) | write an LSTM and a causal convolution | 50 |
+# | [1.11](#1.11-What-does-a-model-cost?) | compute memory, FLOPs and GPU-hours | 40 |
+# | [W1.1](#W1.1-Six-claims-about-large-models) | correct six claims | 50 |
+# | [W1.2](#W1.2-Three-scenarios) | choose models for three tasks | 45 |
+# | [W1.3](#W1.3-Due-diligence) | check a business plan | 55 |
+#
+# Times include reading; W is in writing. You need Python, a little PyTorch (Keras in 1.8 and 1.9) and matrix multiplication. Nothing is downloaded.
+#
+# **How an exercise works.** Replace `raise NotImplementedError` with your answer, run the cell, then run the test cell below it. A table shows
+# which properties hold. Hidden checks test further properties, so follow the
+# docstring. In a class they run when you hand in; if you study alone, `%check` runs them at once.
 
 # %% [markdown]
 # ## 1.0 What makes a model "large"?
 #
-# There is no threshold. BERT-large had 340 million parameters and was large in 2018; PaLM, less than four
-# years later, had sixteen hundred times as many. What the models called *large* have in common is
-# how they are made: one network is **pretrained** on a broad mass of data with a
-# self-supervised objective such as *predict the next token*, and is then adapted to many tasks.
+# There is no threshold. BERT-large had 340 million parameters and was large in 2018; PaLM, in 2022, had sixteen hundred times as many.
+# What *large* models share is how they are made: one network is **pretrained** on a broad mass of data with an objective that needs no labels,
+# such as *predict the next token*, and then adapted to many tasks.
 #
-# Two numbers describe such a run: the **parameters** $N$ that are learnt, and the **tokens** $D$
-# that they are learnt from. Training a dense transformer costs about six floating-point operations
-# (FLOPs) per parameter and token (Kaplan et al., *Scaling Laws for Neural Language Models*,
-# arXiv:2001.08361):
+# Two numbers describe such a run: the **parameters** $N$ that are learnt, and the **tokens** $D$ that they are learnt from. Training a
+# dense transformer (it uses all parameters for every token) costs about six floating-point operations (FLOPs) per parameter and token (Kaplan et al.,
+# arXiv:2001.08361); section 1.11 shows why:
 #
 # $$C \approx 6\,N\,D .$$
 #
-# You will see in exercise 1.1 where the six comes from, and what it leaves out.
-#
-# The figure places six published models on these two axes. Read it diagonally: models on the same
-# grey line cost the same to train. The dotted line is the answer of Hoffmann et al. (*Training
-# Compute-Optimal Large Language Models*, arXiv:2203.15556) to the question how to spend a given
-# budget: about 20 tokens per parameter, so that size and data grow **together**. GPT-3 and
-# PaLM lie well below that line; smaller models on more tokens would have done better for the same price. Llama 3 8B lies far above
-# it on purpose, at almost 2,000 tokens per parameter: a small model trained for longer costs less each
-# time it is used. The best ratio is no constant of nature, either: Meta's own scaling law put the
-# optimum for its largest budget at 402 billion parameters and 16.55 trillion tokens, about 40 tokens per
-# parameter (arXiv:2407.21783, section 3.2.1), and Llama 3.1 405B is close to that.
+# In the figure, models on the same grey line cost the same to train. The dotted line says how Hoffmann et al. (arXiv:2203.15556) would spend a given
+# budget: about 20 tokens per parameter, so that size and data grow **together**. Before you look: which of the six models had too few tokens by that rule?
+# Why would anyone train on a hundred times as many?
 
 # %% tags=["demo"]
 # name: (parameters, training tokens), from the paper named
@@ -120,9 +119,9 @@ ax.set(xscale="log", yscale="log", xlim=(2.5e9, 4e12), ylim=(2e10, 1.2e14),
 plt.show()
 
 # %% [markdown]
-# Some words are used loosely. A **transformer** is an architecture; **GPT** and **BERT** are
-# families of transformers (a causal decoder and a bidirectional encoder). A **GAN** is a way
-# of training, not an architecture. **Inception**, **YOLO** and **Faster R-CNN** are vision
-# networks with a few million to some hundred million parameters, each trained for one kind of task:
-# important, but not large models in the sense above.
-
+# GPT-3 and PaLM lie well below the line; smaller models on more tokens would have done better for the same price. Llama 3 8B lies far above
+# it on purpose, at almost 2,000 tokens per parameter: a small model costs less each time it is used. And 20 is no constant: Meta's own scaling law
+# put the optimum for its largest budget at about 40 (arXiv:2407.21783, section 3.2.1), and Llama 3.1 405B is close to that.
+#
+# A **transformer** is an architecture; **GPT** and **BERT** are families of transformers (a causal decoder and a bidirectional encoder). A **GAN**
+# is a way of training, not an architecture.

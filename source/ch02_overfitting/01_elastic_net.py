@@ -1,236 +1,155 @@
 # %% [markdown]
 # ## 2.1 Elastic net
 #
-# A model that fits its training data perfectly may have learnt the noise in it. An old cure is
-# **regularisation**: make the fit pay for large weights. As weight decay, it is still part of how large
-# models are trained (exercise 2.2). This exercise is about what the payment buys, and about a detail that is
-# easily got wrong: which penalties switch weights **off**, and which algorithms notice.
+# **Regularisation** makes the fit pay for large weights. Which penalties switch weights **off**, and which algorithms do it?
 #
-# ### What a penalty buys
-#
-# Section 2.0 moved from bias to variance by raising the degree. A penalty does the same without changing the model, and in steps as
-# small as one likes. Below, polynomials of degree 12 are fitted to twenty noisy points of a sine. With hardly any penalty on the
-# squares of their coefficients, each fit chases its own noise: no bias, much variance. With a heavy penalty,
-# all fits agree, and all are wrong. The best strength lies in between, where the *sum* is smallest.
-
-# %% tags=["demo"]
-generator = np.random.default_rng(0)
-grid = np.linspace(-1, 1, 101)
-
-
-def legendre(x, degree=12):
-    """Legendre polynomials of degrees 1 to 12, side by side."""
-    return np.polynomial.legendre.legvander(x, degree)[:, 1:]
-
-
-x = np.linspace(-1, 1, 20)
-features = legendre(x)
-centre = features.mean(0)
-left, sizes, right = np.linalg.svd(features - centre, full_matrices=False)
-y = np.sin(np.pi * x) + generator.normal(0, 0.3, (300, 20))  # 300 data sets
-strengths = np.logspace(-6, 1, 29)
-fits = np.empty((len(strengths), len(y), len(grid)))
-for index, strength in enumerate(strengths):
-    weights = (y - y.mean(1, keepdims=True)) @ left * (sizes / (sizes**2 + 20 * strength)) @ right
-    fits[index] = weights @ (legendre(grid) - centre).T + y.mean(1, keepdims=True)
-truth = np.sin(np.pi * grid)
-bias2 = ((fits.mean(1) - truth) ** 2).mean(1)
-variance = fits.var(1).mean(1)
-
-fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.2), width_ratios=(1, 1, 1.25))
-chosen = {"A": 4, "B": 23}
-for ax, (name, index) in zip(axes, chosen.items(), strict=False):
-    ax.plot(grid, fits[index, :20].T, color="C0", lw=0.7, alpha=0.5)
-    ax.plot(grid, truth, color="black", lw=2, label="truth")
-    ax.plot(grid, fits[index].mean(0), color="C5", lw=2, ls="--", label="mean of all fits")
-    ax.set(ylim=(-2, 2), xlabel="$x$", title=f"{name}: {'weak' if name == 'A' else 'strong'} penalty")
-axes[0].set_ylabel("prediction")
-axes[1].legend(fontsize=8.5, loc="upper left")
-for values, label, style in [(bias2, "bias²", "C5--"), (variance, "variance", "C0-"), (bias2 + variance, "sum", "k:")]:
-    axes[2].plot(strengths, values, style, label=label)
-for name, index in chosen.items():
-    axes[2].axvline(strengths[index], color="0.6", ls=":", lw=1)
-    axes[2].text(strengths[index], 1.0, name, fontsize=10, ha="center", va="bottom", backgroundcolor="white")
-axes[2].set(xscale="log", yscale="log", ylim=(3e-4, 1.5), xlabel="strength of the penalty", ylabel="squared error", title="Average over $x$")
-axes[2].legend(fontsize=8.5, loc="lower left")
-plt.show()
-
-# %% [markdown]
 # ### Squares and absolute values
 #
-# For a linear model with weights $w \in \mathbb R^p$ and an intercept $b$, the **elastic net** (Zou and
-# Hastie, *Regularization and variable selection via the elastic net*, Journal of the Royal Statistical
-# Society B 67(2), 2005) mixes two penalties. In the normalisation of scikit-learn, which this exercise uses,
+# For a linear model with weights $w \in \mathbb R^p$ and an intercept $b$, the **elastic net** (Zou and Hastie, JRSS B 67(2), 2005) mixes two penalties. As scikit-learn scales the terms,
 #
 # $$F(w, b) = \frac{1}{2n} \sum_{i=1}^n (y_i - x_i^\top w - b)^2
-#   + \alpha \Big( \rho\, \|w\|_1 + \frac{1 - \rho}{2}\, \|w\|_2^2 \Big),
-#   \qquad \|w\|_1 = \sum_j |w_j|,\quad \|w\|_2^2 = \sum_j w_j^2 .$$
+#   + \alpha \Big( \rho\, \|w\|_1 + \frac{1 - \rho}{2}\, \|w\|_2^2 \Big).$$
 #
-# $\alpha$ is the strength of the penalty, and $\rho$ (`l1_ratio`) the share of the absolute values.
-# $\rho = 0$ is **ridge** regression, $\rho = 1$ the **lasso** (Tibshirani, *Regression shrinkage and
-# selection via the lasso*, JRSS B 58(1), 1996). The intercept is **not penalised**: how far the data lies
-# from the origin is no sign of complexity. If you add 100 to every $y_i$, the predictions should rise by 100,
-# and nothing else should change.
+# $\alpha$ is the penalty's strength and $\rho$ (`l1_ratio`) the share of absolute values: $\rho = 0$ is **ridge** regression, $\rho = 1$ the **lasso** (Tibshirani, JRSS B 58(1), 1996). The intercept is **not penalised**: 100 added to every $y_i$ should add 100 to every prediction, and do nothing else.
 #
-# Papers and libraries scale the three terms in different ways. An $\alpha$ means nothing until you know
-# whether the squares are summed or averaged, and halved or not.
-#
-# To minimise the loss plus a penalty is to minimise the loss among the weights whose penalty stays below some
-# budget. Loosen the contours of the loss until they touch the budget's region. A disc is touched somewhere on
-# its smooth edge, where both weights are at work. The region of $|w_1| + |w_2|$ has **corners** on the axes,
-# and a corner is easily hit first: there, a weight is zero.
+# This minimises the loss while the penalty stays within some budget. The figure (after *The Elements of Statistical Learning*, figure 3.11) shows in blue what the budget allows, in orange
+# lines of equal loss, and a dot where they touch. **Predict:** in which panels will a weight be exactly zero?
 
 # %% tags=["demo"]
-hessian, best = np.array([[1.0, 0.45], [0.45, 0.9]]), np.array([0.3, 1.5])
-w1, w2 = np.meshgrid(np.linspace(-1.3, 2.1, 200), np.linspace(-1.3, 2.1, 200))
+def draw_budgets(best=(0.3, 1.5), shares=(0.0, 0.5, 1.0)):
+    """For each share of absolute values: the weights within the budget, and the one of least loss among them."""
+    hessian = np.array([[1.0, 0.45], [0.45, 0.9]])
+    w1, w2 = np.meshgrid(np.linspace(-1.3, 2.1, 200), np.linspace(-1.3, 2.1, 200))
+
+    def quadratic_loss(w1, w2):
+        d1, d2 = w1 - best[0], w2 - best[1]
+        return 0.5 * (hessian[0, 0] * d1**2 + 2 * hessian[0, 1] * d1 * d2 + hessian[1, 1] * d2**2)
+
+    angles = np.linspace(0, 2 * np.pi, 7201)
+    direction = np.stack([np.cos(angles), np.sin(angles)])
+    _, axes = plt.subplots(1, len(shares), figsize=(3.1 * len(shares), 3.6))
+    for ax, share in zip(axes, shares, strict=True):
+        # Along a ray, the penalty at distance r is a r² + c r; the budget is what it is at (0.8, 0).
+        a, c = (1 - share) / 2, share * np.abs(direction).sum(0)
+        budget = a * 0.8**2 + share * 0.8
+        radius = (-c + np.sqrt(c**2 + 4 * a * budget)) / (2 * a) if share < 1 else budget / c
+        edge = radius * direction
+        losses = quadratic_loss(*edge)
+        touch = edge[:, losses.argmin()]
+        ax.contour(w1, w2, quadratic_loss(w1, w2), levels=sorted({0.06, losses.min(), 0.9, 2.0}), colors="C1", linewidths=1.1)
+        ax.fill(*edge, color="C0", alpha=0.25, lw=0)
+        ax.plot(*edge, color="C0", lw=1.5)
+        ax.plot(*best, "+", color="C1", ms=9, mew=2)
+        ax.plot(*touch, "o", color="black", ms=6)
+        ax.axhline(0, color="0.5", lw=0.8)
+        ax.axvline(0, color="0.5", lw=0.8)
+        ax.set(title=f"$\\rho = {share:g}$", xlabel="$w_1$", aspect="equal", xlim=(-1.3, 2.1), ylim=(-1.3, 2.1))
+        ax.text(0.97, 0.03, f"dot: ({touch[0] + 0:.2f}, {touch[1] + 0:.2f})", transform=ax.transAxes, ha="right", va="bottom", fontsize=9)
+    axes[0].set_ylabel("$w_2$")
+    axes[0].text(best[0] + 0.12, best[1], "least squares", fontsize=8, color="0.2", va="center")
+    plt.show()
 
 
-def quadratic_loss(w1, w2):
-    d1, d2 = w1 - best[0], w2 - best[1]
-    return 0.5 * (hessian[0, 0] * d1**2 + 2 * hessian[0, 1] * d1 * d2 + hessian[1, 1] * d2**2)
-
-
-angles = np.linspace(0, 2 * np.pi, 7201)
-direction = np.stack([np.cos(angles), np.sin(angles)])
-fig, axes = plt.subplots(1, 3, figsize=(9.3, 3.6))
-for ax, share, title in zip(axes, (0.0, 0.5, 1.0), ("ridge: squares", "elastic net: half and half", "lasso: absolute values"), strict=True):
-    # Along a ray, the penalty at distance r is a r² + c r; the budget is what it is at (0.8, 0).
-    a, c = (1 - share) / 2, share * np.abs(direction).sum(0)
-    budget = a * 0.8**2 + share * 0.8
-    radius = (-c + np.sqrt(c**2 + 4 * a * budget)) / (2 * a) if share < 1 else budget / c
-    edge = radius * direction
-    losses = quadratic_loss(*edge)
-    touch = edge[:, losses.argmin()]
-    ax.contour(w1, w2, quadratic_loss(w1, w2), levels=sorted([0.06, losses.min(), 0.9, 2.0]), colors="C1", linewidths=1.1)
-    ax.fill(*edge, color="C0", alpha=0.25, lw=0)
-    ax.plot(*edge, color="C0", lw=1.5)
-    ax.plot(*best, "+", color="C1", ms=9, mew=2)
-    ax.plot(*touch, "o", color="black", ms=6)
-    ax.axhline(0, color="0.5", lw=0.8)
-    ax.axvline(0, color="0.5", lw=0.8)
-    ax.set(title=title, xlabel="$w_1$", aspect="equal", xlim=(-1.3, 2.1), ylim=(-1.3, 2.1))
-    ax.text(0.97, 0.03, f"({touch[0] + 0:.2f}, {touch[1] + 0:.2f})", transform=ax.transAxes, ha="right", va="bottom", fontsize=9)
-axes[0].set_ylabel("$w_2$")
-axes[0].text(best[0], best[1] + 0.05, "least squares", fontsize=7.5, color="0.2", va="bottom", ha="center").set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.3})
-plt.show()
+draw_budgets()
 
 # %% [markdown]
+# Here only with $\rho = 1$. Absolute values make **corners** on the axes, and a sharp corner is easily touched first. With $\rho = 0.5$ there are corners, too, but blunter ones; the dot lies beside one.
+#
 # ### Why a gradient does not find zeros
 #
-# "Add `alpha * w.abs().sum()` to the loss, train with SGD, and unimportant weights become zero." This is half
-# true: they become *small*. Take a single weight and the function
+# "Add `alpha * w.abs().sum()` to the loss, and SGD makes unimportant weights zero." It makes them *small*. Take one weight and
 #
-# $$\tfrac12 (w - a)^2 + \lambda |w| \qquad\text{with } |a| < \lambda,$$
+# $$\tfrac12 (w - a)^2 + \lambda |w| \qquad\text{with } 0 < |a| < \lambda .$$
 #
-# whose minimum is exactly at $w = 0$: the pull $\lambda$ of the absolute value is stronger than the pull $a$
-# of the data. The pull of $|w|$ is $\pm\lambda$ however small $w$ is, so a step of length $t$ down the
-# **subgradient** $w - a + \lambda\,\mathrm{sign}(w)$ does not slow down near zero. It jumps across, and back,
-# for ever. Smaller steps make the jumps smaller. No step makes them end at zero, except by an accident of
-# rounding. (A penalty on squares does not help: its pull $\lambda w$ fades as $w \to 0$, so its minimum is
-# not at zero in the first place, unless $a = 0$.)
+# The minimum is exactly at $w = 0$. But $|w|$ pulls with $\pm\lambda$ however small $w$ is. So a step down the
+# **subgradient** $w - a + \lambda\,\mathrm{sign}(w)$ jumps across zero, and back.
 #
-# The way out is not to step along $|w|$ at all but to **solve** for it. For one weight, the minimum has a
-# closed form, the **soft threshold**:
+# The minimum itself is the **soft threshold**:
 #
-# $$\arg\min_w\; \tfrac12 (w - a)^2 + \lambda |w| \;=\; S(a, \lambda) \;=\; \begin{cases} a - \lambda & a > \lambda \\ 0 & |a| \le \lambda \\ a + \lambda & a < -\lambda \end{cases}$$
-#
-# It moves $a$ towards zero by $\lambda$, and what would cross zero stays **at** zero, exactly.
+# $$\arg\min_w\; \tfrac12 (w - a)^2 + \lambda |w| = S(a, \lambda) = \begin{cases} a - \lambda & a > \lambda \\ 0 & |a| \le \lambda \\ a + \lambda & a < -\lambda \end{cases}$$
 
 # %% tags=["demo"]
-a, lam, step, start = 0.4, 0.7, 0.3, 1.2
-paths = {"subgradient, fixed step": [start], "subgradient, step $\\propto 1/\\sqrt{k}$": [start], "gradient, then $S$": [start]}
-fixed, slowing, proximal = paths.values()
-for k in range(1, 25):
-    fixed.append(fixed[-1] - step * (fixed[-1] - a + lam * np.sign(fixed[-1])))
-    slowing.append(slowing[-1] - step / math.sqrt(k) * (slowing[-1] - a + lam * np.sign(slowing[-1])))
-    moved = proximal[-1] - step * (proximal[-1] - a)
-    proximal.append(max(abs(moved) - step * lam, 0) * np.sign(moved))
-fig, axes = plt.subplots(1, 2, figsize=(9.3, 3.3))
-line = np.linspace(-2, 2, 401)
-for values, label, style in [
-    (line, "no penalty", ":"),
-    (line / 1.7, "squares: $a / (1 + \\lambda)$", "--"),
-    (np.sign(line) * np.maximum(np.abs(line) - lam, 0), "absolute value: $S(a, \\lambda)$", "-"),
-]:
-    axes[0].plot(line, values, style, label=label, color={":": "0.5", "--": "C1", "-": "C0"}[style])
-axes[0].set(xlabel="$a$, the best weight without a penalty", ylabel="best weight with the penalty", title="One weight, $\\lambda = 0.7$")
-axes[0].legend(fontsize=8.5)
-for (label, values), marker, colour in zip(paths.items(), ("s", "^", "o"), ("C1", "C3", "C0"), strict=True):
-    axes[1].plot(values, marker + "-", ms=4, lw=1.2, color=colour, label=label)
-axes[1].axhline(0, color="0.4", lw=0.8)
-axes[1].set(xlabel="step $k$", ylabel="$w$", title="On the way to the minimum at 0, for $a = 0.4$")
-axes[1].legend(fontsize=8.5)
-plt.show()
-print(f"after 24 steps: {fixed[-1]:.2f} (fixed), {slowing[-1]:.2f} (slowing down), {proximal[-1]:g} (soft threshold)")
+def draw_soft_threshold(a=0.4, lam=0.7, step=0.3, start=1.2):
+    fixed, slowing, proximal = [start], [start], [start]
+    for k in range(1, 25):
+        fixed.append(fixed[-1] - step * (fixed[-1] - a + lam * np.sign(fixed[-1])))
+        slowing.append(slowing[-1] - step / math.sqrt(k) * (slowing[-1] - a + lam * np.sign(slowing[-1])))
+        moved = proximal[-1] - step * (proximal[-1] - a)
+        proximal.append(max(abs(moved) - step * lam, 0) * np.sign(moved))
+    _, axes = plt.subplots(1, 2, figsize=(9.3, 3.3))
+    line = np.linspace(-2, 2, 401)
+    axes[0].plot(line, line, ":", color="0.5", label="no penalty")
+    axes[0].plot(line, line / (1 + lam), "--", color="C1", label="squares: $a / (1 + \\lambda)$")
+    axes[0].plot(line, np.sign(line) * np.maximum(np.abs(line) - lam, 0), color="C0", label="absolute value: $S(a, \\lambda)$")
+    axes[0].set(xlabel="$a$, the best weight without a penalty", ylabel="best weight with the penalty", title=f"One weight, $\\lambda = {lam}$")
+    axes[0].legend(fontsize=8.5)
+    for values, label, marker, colour in [
+        (fixed, "subgradient, fixed step", "s", "C1"),
+        (slowing, "subgradient, step $\\propto 1/\\sqrt{k}$", "^", "C3"),
+        (proximal, "gradient, then $S$", "o", "C0"),
+    ]:
+        axes[1].plot(values, marker + "-", ms=4, lw=1.2, color=colour, label=label)
+    axes[1].axhline(0, color="0.4", lw=0.8)
+    axes[1].set(xlabel="step $k$", ylabel="$w$", title=f"Three ways to go, for $a = {a}$")
+    axes[1].legend(fontsize=8.5)
+    plt.show()
+    print(f"after 24 steps: {fixed[-1]:.3f} (fixed), {slowing[-1]:.3f} (slowing down), {proximal[-1]:g} (soft threshold)")
+
+
+draw_soft_threshold()
 
 # %% [markdown]
 # ### Proximal gradient
 #
-# With many weights there is no closed form, because the loss couples them. Split $F$ into a smooth part and
-# the rest. For given weights the best intercept is known, $b = \bar y - \bar x^\top w$ with the means
-# $\bar y$ of the targets and $\bar x$ of the columns of $X$. With it in place, what remains is a function of
-# $w$ alone,
+# The best intercept is $b = \bar y - \bar x^\top w$, with the means
+# $\bar y$ of the targets and $\bar x$ of the columns of $X$. With it, $F$ is
 #
 # $$F(w) = \underbrace{\frac{1}{2n} \big\|(y - \bar y) - (X - \mathbf 1 \bar x^\top)\, w\big\|_2^2 + \frac{\alpha (1 - \rho)}{2} \|w\|_2^2}_{f(w),\ \text{smooth}}
-#   \;+\; \alpha \rho\, \|w\|_1 .$$
+#   + \alpha \rho\, \|w\|_1 .$$
 #
-# The gradient of $f$ is Lipschitz: $\|\nabla f(v) - \nabla f(w)\| \le L\, \|v - w\|$ for all $v, w$.
-# Therefore $f$ lies below a parabola of curvature $L$ in every direction, wherever you attach it:
+# The gradient of $f$ is Lipschitz: $\|\nabla f(v) - \nabla f(w)\| \le L\, \|v - w\|$. So $F$ lies below a parabola plus the penalty:
 #
-# $$F(v) \;\le\; f(w) + \nabla f(w)^\top (v - w) + \frac L2 \|v - w\|_2^2 + \alpha \rho\, \|v\|_1 .$$
+# $$F(v) \le f(w) + \nabla f(w)^\top (v - w) + \frac L2 \|v - w\|_2^2 + \alpha \rho\, \|v\|_1 .$$
 #
-# On the right, nothing couples the weights any more, so the minimum over $v$ is $p$ soft thresholds side by
-# side:
+# On the right-hand side, nothing couples the weights, and the minimum is a soft threshold for each:
 #
-# $$w_{k+1} \;=\; S\Big( w_k - \tfrac1L \nabla f(w_k),\ \tfrac{\alpha \rho}{L} \Big).$$
+# $$w_{k+1} = S\Big( w_k - \tfrac1L \nabla f(w_k),\ \tfrac{\alpha \rho}{L} \Big).$$
 #
-# Walk down the gradient of the smooth part, **then** threshold. Mind the $1/L$ in both places: the threshold
-# is a penalty *times a step length*. This is **ISTA**, the iterative shrinkage-thresholding algorithm
-# (Daubechies, Defrise and De Mol, *An iterative thresholding algorithm for linear inverse problems with a
-# sparsity constraint*, arXiv:math/0307152). As the right-hand side equals $F(w_k)$ at $v = w_k$, a step never
-# increases $F$, and $F(w_k) - F(w^*) \le L \|w_0 - w^*\|^2 / 2k$ for every minimiser $w^*$ (Beck and
-# Teboulle, *A fast iterative shrinkage-thresholding algorithm for linear inverse problems*, SIAM Journal on
-# Imaging Sciences 2(1), 2009, theorem 3.1). No learning rate has to be tuned: $L$ says it.
+# This is **ISTA**
+# (iterative shrinkage-thresholding; Daubechies, Defrise and De Mol, arXiv:math/0307152). No step increases $F$, and after $k$ steps at most $L \|w_0 - w^*\|^2 / 2k$ is missing (Beck and
+# Teboulle, 2009, theorem 3.1).
 #
-# **How do you know that you have arrived?** At a minimum, zero is among the subgradients of $F$. Coordinate
-# by coordinate, these are the Karush-Kuhn-Tucker conditions:
+# At a minimum, zero is a subgradient of $F$ (the Karush-Kuhn-Tucker, KKT, conditions):
 #
 # $$-\frac{\partial f}{\partial w_j} = \alpha \rho\, \mathrm{sign}(w_j) \ \text{ where } w_j \neq 0, \qquad
 #   \Big|\frac{\partial f}{\partial w_j}\Big| \le \alpha \rho \ \text{ where } w_j = 0.$$
 #
-# A weight stays at zero as long as the data pulls at it with less than $\alpha \rho$. In particular, all
-# weights are zero as soon as
-# $\alpha \ge \alpha_{\max} = \max_j |(x_j - \bar x_j)^\top (y - \bar y)| / (n \rho)$, where $x_j$ is the
-# $j$-th column of $X$.
+# So all weights are zero as soon as $\alpha\rho \ge \max_j |\partial f/\partial w_j|$ at $w = 0$.
 
 # %% [markdown]
 # ### Exercise 2.1 · Elastic net by proximal gradient
 #
-# > **Difficulty** ★★☆☆ · **35 minutes** · **10 points** · PyTorch
+# > **Difficulty** ★★☆☆ · **45 minutes** · **10 points** · PyTorch
 #
 # **Write** four functions: the soft threshold, the objective $F(w, b)$, the constant $L$, and ISTA.
 #
-# The soft threshold is the heart of the matter, so write it yourself: `F.softshrink` and `nn.Softshrink`
-# (which torch has for activations) fail in the hidden checks. Everything else in torch is yours to use. All
-# tensors of one call have the same type, 32 or 64 bits, and results have it, too; data is not centred for
-# you, and must not be changed.
+# The hidden checks refuse torch's own soft threshold, `F.softshrink`, also if imported under a different name. All
+# tensors of one call, and its results, have the same type, 32 or 64 bits.
 #
 # <details><summary>Hint 1: three cases without an if</summary>
 #
-# The sign of an entry, times what is left of its absolute value. What is left is never negative: `clamp`.
+# The sign of an entry, times what is left of its absolute value: `clamp`.
 # </details>
 #
 # <details><summary>Hint 2: the intercept</summary>
 #
-# Work with centred copies of `X` and `y`, in which the intercept has disappeared, and compute it once at the
-# end from the formula above. `X -= X.mean(0)` would change the caller's data.
+# Centre copies of `X` and `y` (`X -= X.mean(0)` would change the caller's data), and compute the intercept at the end.
 # </details>
 #
 # <details><summary>Hint 3: the constant</summary>
 #
-# $f$ is quadratic: $\nabla f(v) - \nabla f(w) = H (v - w)$ with the same matrix $H$ everywhere. The smallest
-# $L$ is the largest eigenvalue of $H$. The eigenvalues of $A^\top A$ are the squares of the singular values
-# of $A$, and `torch.linalg.matrix_norm(A, 2)` is the largest of these.
+# The smallest $L$ is the largest eigenvalue of the Hessian of $f$. The eigenvalues of $A^\top A$ are the squares of the singular values
+# of $A$, and `torch.linalg.matrix_norm(A, 2)` is the largest singular value.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "elastic_net", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -243,7 +162,7 @@ def soft_threshold(x: torch.Tensor, threshold: float) -> torch.Tensor:
         threshold: at least 0.
 
     Returns:
-        A tensor of the shape and type of x.
+        A new tensor of the shape and type of x.
 
     >>> soft_threshold(torch.tensor([-3.0, 0.5, 2.0]), 1.0)
     tensor([-2.,  0.,  1.])
@@ -273,7 +192,8 @@ def elastic_net_objective(
         l1_ratio: the share rho of the absolute values, from 0 to 1.
 
     Returns:
-        A tensor without axes. Autograd can differentiate it with respect to w and b.
+        A tensor without axes. Autograd can differentiate it with respect to w and b, also where
+        weights are zero; there, any subgradient of the absolute value will do.
 
     >>> elastic_net_objective(torch.eye(2), torch.zeros(2), torch.tensor([1.0, -2.0]), torch.tensor(0.0), 1.0, 1.0)
     tensor(4.2500)
@@ -286,8 +206,10 @@ def elastic_net_objective(
 
 
 def lipschitz_constant(X: torch.Tensor, alpha: float, l1_ratio: float) -> float:
-    """The smallest L for which the gradient of the smooth part f is Lipschitz, to six digits or so
-    in 64 bits.
+    """The smallest L for which the gradient of the smooth part f is Lipschitz.
+
+    It is exact but for rounding: to six digits in 64 bits, to four in 32, also where the two
+    largest eigenvalues are close together.
 
     Args:
         X: (n, p), not centred, with at least one column that is not constant; not modified. p may
@@ -355,6 +277,15 @@ def computes_the_objective():
         assert math.isclose(value, truth, rel_tol=1e-5), f"with alpha={alpha}, l1_ratio={l1_ratio}: {value:g} instead of {truth:g}"
 
 
+@check(points=0.5, hint="Centre a copy of X. Squares are averaged over the samples, and the penalty on squares has a curvature of its own.")
+def finds_the_constant_by_hand():
+    """For two columns that are uncorrelated, L is the larger variance, plus what the squares' penalty adds."""
+    X = torch.tensor([[6.0, 5.0], [6.0, 3.0], [2.0, 5.0], [2.0, 3.0]], dtype=torch.float64)  # the variances are 4 and 1
+    for alpha, l1_ratio, truth in [(0.0, 0.5, 4.0), (2.0, 1.0, 4.0), (2.0, 0.25, 5.5)]:
+        L = float(lipschitz_constant(X.clone(), alpha, l1_ratio))
+        assert math.isclose(L, truth, rel_tol=1e-6), f"with alpha={alpha}, l1_ratio={l1_ratio}: L is {L:g} instead of {truth:g}"
+
+
 @check(points=1, hint="Gradient step with the squares' penalty in it, then a threshold of alpha * l1_ratio / L; weights of the data's type.")
 def solves_a_design_without_correlation():
     """Where columns are uncorrelated and of variance one, the minimum is a soft threshold, in 32 and 64 bits."""
@@ -404,6 +335,11 @@ def centred_data(n, p, relevant=4):
     return X, y - y.mean()
 
 
+def with_outlier(dtype):
+    """A column whose mean is so large that subtracting and adding it changes small entries."""
+    return torch.tensor([[0.1, 1.0], [0.3, 2.0], [300.0, 4.0]], dtype=dtype)
+
+
 def smooth_gradient(X, y, w, alpha, l1_ratio):
     """Of f at w, by autograd, each time with the best intercept."""
     w = w.clone().requires_grad_()
@@ -421,7 +357,7 @@ def thresholds_like_softshrink():
 
     for dtype in (torch.float32, torch.float64):
         for shape in [(), (7,), (4, 5), (2, 3, 4)]:
-            for threshold in (0.0, 0.75, 5.0):
+            for threshold in (0.0, 0.7, 5.0):  # 0.7 has no exact float32
                 x = torch.randn(shape, dtype=dtype) * 2
                 if x.dim():
                     x[..., 0], x[..., 1], x[..., 2] = 0, threshold, -threshold
@@ -468,24 +404,60 @@ def objective_is_the_formula():
             if not math.isclose(slope_b, -best, rel_tol=1e-7, abs_tol=1e-9):
                 fail(f"The gradient with respect to b is wrong {case}")
 
+    def slopes_at(X, y, weights):
+        found = []
+        for w in weights:
+            w.requires_grad_()
+            value = elastic_net_objective(X, y, w, torch.zeros((), dtype=torch.float64), 0.7, 0.4)
+            value.backward()
+            found.append((float(value.detach()), w.grad))
+        return found
 
-@check(points=1, hint="The largest eigenvalue of the Hessian of f: centred columns, squares averaged, and the penalty's own curvature.")
+    X, y = torch.randn(6, 3, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
+    weights = [torch.zeros(3, dtype=torch.float64), torch.tensor([1.5, 0.0, -2.0], dtype=torch.float64)]
+    for w, (value, slope) in zip(weights, probe(slopes_at, X, y, [w.clone() for w in weights]), strict=True):
+        truth = float((y - X @ w).square().mean() / 2 + 0.7 * (0.4 * w.abs().sum() + 0.3 * w.square().sum()))
+        if not math.isclose(value, truth, rel_tol=1e-9):
+            fail("The value is wrong where weights are zero.")
+        rest = (slope - X.T @ (X @ w - y) / 6 - 0.7 * 0.6 * w) / (0.7 * 0.4)
+        if not rest.abs().max() <= 1 + 1e-7:
+            fail("Where a weight is zero, the gradient is none of the objective's subgradients, or NaN.")
+
+
+@check(points=0.5, hint="The largest eigenvalue of the Hessian of f: centred columns, squares averaged, and the penalty's own curvature.")
 def finds_the_smallest_constant():
     """L is the largest eigenvalue of the columns' covariance matrix, plus the curvature of the penalty on squares."""
     def run(X, alpha, l1_ratio):
         return float(lipschitz_constant(X, alpha, l1_ratio)), X
 
-    for n, p in [(9, 4), (5, 8), (6, 1), (40, 3)]:
-        X = torch.randn(n, p, dtype=torch.float64) * torch.linspace(0.5, 2, p, dtype=torch.float64) + 3
+    def with_variances(*sizes, equal_signs=False):
+        """Columns whose covariance matrix has these eigenvalues; the first eigenvector is random, or sums to zero."""
+        p = len(sizes)
+        centred = torch.randn(p + 6, p, dtype=torch.float64)
+        left = torch.linalg.qr(centred - centred.mean(0))[0] * (p + 6) ** 0.5
+        first = torch.tensor([1.0, -1.0] + [0.0] * (p - 2)) if equal_signs else torch.randn(p)
+        right = torch.linalg.qr(torch.column_stack([first.double(), torch.randn(p, p - 1, dtype=torch.float64)]))[0]
+        return left * torch.tensor(sizes, dtype=torch.float64).sqrt() @ right.T + 2
+
+    shapes = [(9, 4), (9, 4), (5, 8), (6, 1), (40, 3)]
+    inputs = [torch.randn(n, p, dtype=torch.float64) * torch.linspace(0.5, 2, p, dtype=torch.float64) + 3 for n, p in shapes]
+    inputs += [with_variances(3.0, 3.0 * (1 - gap), 1.0) for gap in (0.1, 0.01, 1e-3, 1e-4, 1e-5)]
+    inputs += [with_variances(3.0, 1.0, equal_signs=True), with_variances(3.0, 1.0, 0.5, equal_signs=True), with_outlier(torch.float64)]
+    for X in inputs:
+        n, p = X.shape
         curvature = np.linalg.eigvalsh(np.atleast_2d(np.cov(X.T.numpy(), bias=True))).max()
         for alpha, l1_ratio in [(0.0, 0.5), (2.0, 1.0), (2.0, 0.25)]:
             found, after = probe(run, X.clone(), alpha, l1_ratio)
             if not torch.equal(after, X):
                 fail("X was modified.")
             truth = curvature + alpha * (1 - l1_ratio)
-            if not math.isclose(found, truth, rel_tol=1e-5):
+            if not math.isclose(found, truth, rel_tol=1e-6):
                 reason = "larger than necessary: steps of 1/L are too short" if found > truth else "too small: steps of 1/L may diverge"
                 fail(f"L is {reason} ({n} samples, {p} columns, " + (f"alpha={alpha:g}, l1_ratio={l1_ratio:g})." if alpha else "no penalty)."))
+    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    found, _ = probe(run, (3000 + signs * torch.tensor([0.5, 0.25])).float(), 0.0, 0.5)  # variances 1/4 and 1/16, all exact in 32 bits
+    if not math.isclose(found, 0.25, rel_tol=1e-4):
+        fail("In 32 bits, L is wrong for columns of large means: subtract them first, and square afterwards.")
 
 
 @check(points=1, hint="From zero; a gradient step of length 1/L on squares and ridge; then the soft threshold, of alpha * l1_ratio / L.")
@@ -504,6 +476,11 @@ def takes_proximal_steps():
             if not torch.allclose(pull[v != 0], bound * v[v != 0].sign(), atol=1e-4) or pull[v == 0].abs().gt(bound + 1e-4).any():
                 fail(f"Step {number} does not lead from the weights before it to the minimum of the parabola, with l1_ratio={l1_ratio}.")
             w = v
+    tiny = 2.0**-30  # without squares in the penalty, everything scales with the targets
+    ((w, _), *_), _ = fitted(X, y, (0.3, 1.0, 3))
+    ((v, _), *_), _ = fitted(X, tiny * y, (tiny * 0.3, 1.0, 3))
+    if not torch.allclose(v / tiny, w, rtol=1e-5, atol=1e-7):
+        fail("With tiny targets, other steps are taken than with large ones: is there an absolute bound somewhere?")
 
 
 @check(points=1, hint="In scikit-learn's normalisation, Ridge's alpha is n times ours. Does every part of the penalty enter the step?")
@@ -564,8 +541,10 @@ def leaves_the_intercept_alone():
         settings = [(0.4, 0.5, 0), (0.4, 0.5, 6), (0.0, 1.0, 6), (1e3, 0.5, 6), (0.2, 1.0, 50)]
         shifted = (X + torch.tensor([5.0, -3.0, 0.0, 8.0])).to(dtype), (y + 10).to(dtype)
         results, after = fitted(*shifted, *settings)
-        if not (torch.equal(after[0], shifted[0]) and torch.equal(after[1], shifted[1])):
-            fail("X or y was modified.")
+        outlier = with_outlier(dtype), with_outlier(dtype)[:, 1]
+        _, also = fitted(*outlier, (0.4, 0.5, 1))
+        if any(not torch.equal(a, b) for a, b in zip([*after, *also], [*shifted, *outlier], strict=True)):
+            fail("X or y was modified. (Adding the means again does not restore it: there are rounding errors.)")
         references, _ = fitted(X.to(dtype), y.to(dtype), *settings)
         for (alpha, _, steps), (w, b), (reference, _) in zip(settings, results, references, strict=True):
             if not torch.allclose(w, reference, atol=tolerance):
@@ -580,102 +559,113 @@ check.score()
 # %% [markdown]
 # ### The path of a diabetes model
 #
-# The diabetes data that comes with scikit-learn (Efron, Hastie, Johnstone and Tibshirani, *Least angle
-# regression*, arXiv:math/0406456) has ten measurements of 442 patients, among them six blood values `s1` to
-# `s6`, and a score of how the disease went on a year later. The columns are scaled to variance one here, so
-# that a penalty means the same for each. Read the figure from left to right, as the penalty gets weaker: your
-# fit, at 18 strengths.
+# The data (Efron et al., arXiv:math/0406456): ten measurements of 442 patients (`s1` to
+# `s6` are blood values) and a score of how the disease went on.
 
 # %% tags=["demo", "raises-exception"]
-from sklearn.datasets import load_diabetes
+def scaled_diabetes():
+    """Columns of mean zero and variance one, scores, names, and the smallest alpha for which the lasso uses nothing."""
+    from sklearn.datasets import load_diabetes
 
-diabetes = load_diabetes(scaled=False)
-patients = torch.tensor(diabetes.data)
-patients = (patients - patients.mean(0)) / patients.std(0, correction=0)
-scores = torch.tensor(diabetes.target)
-alpha_max = float((patients.T @ (scores - scores.mean())).abs().max()) / len(scores)
-fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True)
-for ax, l1_ratio, title in zip(axes, (1.0, 0.5), ("lasso", "elastic net, $\\rho = 0.5$"), strict=True):
-    alphas = alpha_max / l1_ratio * np.logspace(0, -2.1, 18)
-    path = torch.stack([fit_elastic_net(patients, scores, alpha, l1_ratio, steps=300)[0] for alpha in alphas])
-    for j, name in enumerate(diabetes.feature_names):
-        ax.plot(alphas, path[:, j], color=f"C{j % 6}", ls="-" if j < 6 else "--", lw=1.4, label=name)
-    ax.axhline(0, color="0.5", lw=0.8)
-    ax.set(xscale="log", xlabel="strength $\\alpha$ of the penalty", title=title)
-    ax.invert_xaxis()
-    used = (path != 0).sum(1)
-    for place in (3, 7, 11, 15):
-        ax.text(alphas[place], 1.0, f"{used[place]} used", transform=ax.get_xaxis_transform(), fontsize=8, ha="center", va="top", color="0.35")
-axes[0].set_ylabel("weight (score per standard deviation)")
-axes[1].legend(fontsize=8.5, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
-plt.show()
-print(f"correlation of s1 and s2: {np.corrcoef(diabetes.data.T)[4, 5]:.2f}")
+    data = load_diabetes(scaled=False)
+    X, y = torch.tensor(data.data), torch.tensor(data.target)
+    X = (X - X.mean(0)) / X.std(0, correction=0)
+    return X, y, data.feature_names, float((X.T @ (y - y.mean())).abs().max()) / len(y)
+
+
+def draw_paths(ratios=(1.0, 0.5)):
+    X, y, names, alpha_max = scaled_diabetes()
+    paths = {}
+    for l1_ratio in ratios:
+        alphas = alpha_max / l1_ratio * np.logspace(0, -2.1, 18)
+        paths[l1_ratio] = alphas, torch.stack([fit_elastic_net(X, y, alpha, l1_ratio, steps=300)[0] for alpha in alphas])
+    _, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True)
+    for ax, (l1_ratio, (alphas, path)) in zip(axes, paths.items(), strict=True):
+        for j, name in enumerate(names):
+            ax.plot(alphas, path[:, j], color=f"C{j % 6}", ls="-" if j < 6 else "--", lw=1.4, label=name)
+        ax.axhline(0, color="0.5", lw=0.8)
+        ax.set(xscale="log", xlabel="strength $\\alpha$ of the penalty", title=f"$\\rho = {l1_ratio:g}$", ylim=(-20, 33))
+        ax.invert_xaxis()
+        for place in (3, 7, 11, 15):
+            ax.text(alphas[place], 0.99, f"{(path[place] != 0).sum()} used", transform=ax.get_xaxis_transform(), fontsize=8, ha="center", va="top", color="0.35")
+    axes[0].set_ylabel("weight (score per standard deviation)")
+    axes[1].legend(fontsize=8.5, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
+    plt.show()
+    print(f"correlation of s1 and s2: {np.corrcoef(X.T)[4, 5]:.2f}")
+
+
+try:
+    draw_paths()
+except NotImplementedError:
+    print("This figure needs your functions of exercise 2.1.")
 
 # %% [markdown]
-# In the lasso, measurements enter one by one: body mass index and `s5` first, then blood pressure. The blood
-# values `s1` and `s2` say much the same (the last line gives their correlation), and the lasso uses one of
-# them. Squares pull the weights of such columns towards each other, which Zou and Hastie call the grouping
-# effect; at the strengths shown here the pull is weak, and for much of its path the elastic net also gets by
-# with one of the two.
+# From left to right, the penalty gets weaker. The blood
+# values `s1` and `s2` say much the same, and the lasso uses `s1` alone. With squares in the penalty, both are used.
 #
 # ### Who finds the zeros?
 #
-# Now the comparison that this section started from. We minimise the same lasso objective, yours, from the
-# same random weights in three ways: with gradients by autograd and `torch.optim.SGD`, likewise with Adam, and
-# with your soft threshold after each gradient step.
+# Three methods start from the same random weights: SGD and Adam on your lasso objective, with the gradient of all patients, and
+# your soft threshold after each gradient step.
 
 # %% tags=["demo", "raises-exception"]
-alpha, rounds = 0.1 * alpha_max, 300
-step = 1 / lipschitz_constant(patients, alpha, 1.0)
-start = 10 * torch.randn(10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-histories = {}
-for name in ("SGD", "Adam"):
-    w, b = start.clone().requires_grad_(), scores.mean()
-    optimizer = torch.optim.SGD([w], lr=step) if name == "SGD" else torch.optim.Adam([w], lr=0.3)
-    history = []
+def draw_zeros(share=0.1, rounds=300):
+    """The lasso at this share of the largest alpha that matters."""
+    X, y, names, alpha_max = scaled_diabetes()
+    alpha = share * alpha_max
+    step = 1 / lipschitz_constant(X, alpha, 1.0)
+    start = 10 * torch.randn(10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    histories = {}
+    for name in ("SGD", "Adam"):
+        w, b = start.clone().requires_grad_(), y.mean()
+        optimizer = torch.optim.SGD([w], lr=step) if name == "SGD" else torch.optim.Adam([w], lr=0.3)
+        history = []
+        for _ in range(rounds):
+            optimizer.zero_grad()
+            elastic_net_objective(X, y, w, b, alpha, 1.0).backward()
+            optimizer.step()
+            history.append(w.detach().clone())
+        histories[name] = torch.stack(history)
+    w, history = start.clone(), []
     for _ in range(rounds):
-        optimizer.zero_grad()
-        elastic_net_objective(patients, scores, w, b, alpha, 1.0).backward()
-        optimizer.step()
-        history.append(w.detach().clone())
-    histories[name] = torch.stack(history)
-w, history = start.clone(), []
-for _ in range(rounds):
-    gradient = patients.T @ (patients @ w - scores) / len(scores)
-    w = soft_threshold(w - step * gradient, step * alpha)
-    history.append(w)
-histories["soft threshold"] = torch.stack(history)
+        w = soft_threshold(w - step * X.T @ (X @ w - y) / len(y), step * alpha)
+        history.append(w)
+    histories["soft threshold"] = torch.stack(history)
+    solution, _ = fit_elastic_net(X, y, alpha, 1.0, steps=500)
+    unused = int((solution == 0).nonzero()[0])
 
-solution, _ = fit_elastic_net(patients, scores, alpha, 1.0, steps=500)
-unused = int((solution == 0).nonzero()[0])
-fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.3))
-for (name, history), style in zip(histories.items(), ("C1-", "C3--", "C0-"), strict=True):
-    axes[0].plot(range(1, rounds + 1), (history == 0).sum(1), style, label=name, lw=2 if name != "Adam" else 1.5)
-    axes[1].plot(range(1, rounds + 1), history[:, unused].abs().clamp(min=1e-9), style, lw=0.7)
-axes[0].axhline((solution == 0).sum(), color="0.4", ls=":", lw=1)
-axes[0].text(rounds, float((solution == 0).sum()) + 0.12, "at the minimum", fontsize=8, ha="right", color="0.3")
-axes[0].set(xlabel="step", ylabel="weights that are exactly 0", title="Zeros", ylim=(-0.3, 6.5))
-axes[0].legend(fontsize=8.5, loc="center right")
-axes[1].text(20, 3e-5, "soft threshold: exactly 0", fontsize=8.5, color="C0")
-axes[1].set(xlabel="step", ylabel="absolute value", yscale="log", title=f"A weight to switch off ({diabetes.feature_names[unused]})", ylim=(1e-5, 100))
-slope = patients.T @ (patients @ solution - scores + scores.mean()) / len(scores)
-axes[2].plot([-30, 0, 0, 30], [-1, -1, 1, 1], color="C0", lw=5, alpha=0.3)
-axes[2].plot(solution, -slope / alpha, "o", color="black", ms=4.5)
-axes[2].set(xlabel="weight $w_j$", ylabel="$-\\partial f / \\partial w_j$, in units of $\\alpha\\rho$", title="Ten KKT conditions")
-plt.show()
-for name, history in histories.items():
-    print(f"{name}: {int((history[-1] == 0).sum())} weights of 10 are exactly zero")
+    _, axes = plt.subplots(1, 3, figsize=(9.5, 3.3))
+    for (name, history), style in zip(histories.items(), ("C1-", "C3--", "C0-"), strict=True):
+        axes[0].plot(range(1, rounds + 1), (history == 0).sum(1), style, label=name, lw=2 if name != "Adam" else 1.5)
+        axes[1].plot(range(1, rounds + 1), history[:, unused].abs().clamp(min=1e-9), style, lw=0.7)
+    axes[0].axhline((solution == 0).sum(), color="0.4", ls=":", lw=1)
+    axes[0].text(rounds, float((solution == 0).sum()) + 0.12, "at the minimum", fontsize=8, ha="right", color="0.3")
+    axes[0].set(xlabel="step", ylabel="weights that are exactly 0", title="Zeros", ylim=(-0.3, 6.5))
+    axes[0].legend(fontsize=8.5, loc="center right")
+    axes[1].text(20, 3e-5, "soft threshold: exactly 0", fontsize=8.5, color="C0")
+    axes[1].set(xlabel="step", ylabel="absolute value", yscale="log", title=f"A weight to switch off ({names[unused]})", ylim=(1e-5, 100))
+    slope = X.T @ (X @ solution - y + y.mean()) / len(y)
+    axes[2].plot([-30, 0, 0, 30], [-1, -1, 1, 1], color="C0", lw=5, alpha=0.3)
+    axes[2].plot(solution, -slope / alpha, "o", color="black", ms=4.5)
+    axes[2].set(xlabel="weight $w_j$", ylabel="$-\\partial f / \\partial w_j$, in units of $\\alpha\\rho$", title="Ten KKT conditions")
+    plt.show()
+    for name, history in histories.items():
+        print(f"{name}: {int((history[-1] == 0).sum())} weights of 10 are exactly zero")
+
+
+try:
+    draw_zeros()
+except NotImplementedError:
+    print("This figure needs your functions of exercise 2.1.")
 
 # %% [markdown]
-# Neither optimiser has a single zero. Under SGD the weight that ought to be off jumps about zero, at
-# distances of the order of the learning rate times $\alpha$; under Adam it comes closer, and never arrives
-# either. Autograd's derivative of $|w|$ at $w = 0$ is $0$, one of the subgradients; it would keep a weight at
-# zero only if no other gradient moved it. The soft threshold puts the weights to zero that belong there, and
-# the picture on the right shows it without any other solver: each black dot has to lie on the blue curve, the
-# subgradients of $\alpha\rho|w|$.
+# Neither optimizer has a zero; the soft threshold has all five. Each black dot on the right has to lie on the blue curve, the subgradients of $\alpha\rho|w|$.
 #
-# So "L1 regularisation makes weights zero" is true of the *minimum*. Whether you get there depends on the
-# algorithm: with SGD or Adam, weights that are small have to be cut off afterwards, by a threshold of your
-# choice. The penalty on squares makes no zeros at all, and neither penalty reduces the *number* of weights
-# that are stored. What "L2 regularisation" means under Adam is a question of its own, for exercise 2.2.
-
+# So "L1 regularisation makes weights zero" is true of the *minimum*. After SGD or Adam, somebody has to cut small weights off.
+#
+# **Change, predict, run.** What will `draw_zeros(share=0.01)` show: more zeros at the minimum, or fewer? Does Adam find one?
+#
+# <details><summary>What you should see</summary>
+#
+# Fewer: two. A weaker penalty switches less off. Adam and SGD have none again.
+# </details>

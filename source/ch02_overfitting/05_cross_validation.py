@@ -1,20 +1,7 @@
 # %% [markdown]
 # ## 2.5 Cross-validation that does not leak
 #
-# Early stopping took 400 of 1,000 labelled images for validation alone. With 50 patients, nobody can afford that. **Cross-validation**
-# lets every sample take a turn as test data. Cut the samples into $k$ folds $F_1, \dots, F_k$ and let $A$ be the procedure that turns data into
-# a classifier. Then
-#
-# $$\mathrm{CV} = \frac{1}{k} \sum_{j=1}^{k} \mathrm{accuracy}\big(\underbrace{A(\text{all samples outside } F_j)}_{\text{a new classifier each time}},\; F_j\big)$$
-#
-# Two things in this formula are easy to overlook.
-#
-# **It rates a procedure, not a model.** There are $k$ classifiers, and all are thrown away. So cross-validation is **no cure for overfitting**,
-# though lists of cures often name it: it changes no weight. It can *tell* that a procedure overfits, and *choose* among procedures.
-#
-# **$A$ is everything that looks at data**: scaling, imputing, selecting features, choosing hyperparameters, deciding when to stop. What
-# happens before the folds are cut has seen the test samples. That is a **leak**. Here is one in circulating style. Before you read
-# on, find four mistakes:
+# This evaluation, in circulating style, finds an accuracy of over 0.9 for 50 samples with 2,000 features and **labels drawn by a coin**. Find four mistakes:
 #
 # ```python
 # x = StandardScaler().fit_transform(x)
@@ -28,21 +15,19 @@
 #
 # <details><summary>Compare your list</summary>
 #
-# | what | how bad it is |
-# |---|---|
-# | Features are selected on all samples, **with their labels**. | Very: see below. Test labels have decided what the classifier looks at. |
-# | The scaler has seen the test samples, but no labels. | Mostly mild. Wrong all the same, and costs nothing to do right. |
-# | `KFold` does not shuffle unless told to. | On data sorted by class, a whole class may be missing from the training data. |
-# | The maximum is reported. | The best of five noisy numbers is not what to expect next time. Report the mean. |
-#
-# (And if `model` were a torch module, `fit` would go on from the last fold's weights, which have seen the test fold. scikit-learn's `fit` starts anew.)
+# - Features are selected **with the labels of all samples**: test labels decide what the classifier looks at. By far the worst.
+# - The scaler has seen the test samples, without labels: mostly mild.
+# - `KFold` does not shuffle unless told to. In data sorted by class, a whole class may be missing from the training samples.
+# - The best of five noisy numbers is reported instead of the mean.
 # </details>
 #
-# ### How much can a leak pretend?
+# **Cross-validation** lets every sample take a turn as test data. Cut the samples into $k$ folds $F_1, \dots, F_k$, and let $A$ be the procedure that turns data into
+# a classifier. Then
 #
-# The honest answer is known where labels are drawn at random: one half. The figure takes 50 such samples, keeps
-# the 20 features that look best and classifies with them. The only difference between the two curves is whether features are selected
-# before the folds are cut or within them.
+# $$\mathrm{CV} = \frac{1}{k} \sum_{j=1}^{k} \mathrm{accuracy}\big(\underbrace{A(\text{all samples outside } F_j)}_{\text{a new classifier each time}},\; F_j\big)$$
+#
+# $A$ is **everything that looks at data**: scaling, selecting features, choosing hyperparameters, deciding when to stop. What
+# happens before the folds are cut has seen the test samples: a **leak**. The $k$ classifiers are thrown away: cross-validation cures no overfitting, it rates procedures.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_cross_validation", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
@@ -60,131 +45,126 @@ def no_signal(n_samples, n_features, seed):
 
 
 # %% tags=["demo"]
-from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
+def draw_selection(n_samples=50):
+    """Cross-validated accuracy on random labels, with features selected before the folds or within them."""
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
 
-n_features = [20, 60, 200, 600, 2000]
-accuracies = {"selected before the folds": [], "selected within the folds": []}
-for p in n_features:
-    for curve, rows in accuracies.items():
-        rows.append([])
-        for repetition in range(8):
-            x_random, y_random = no_signal(50, p, repetition)
-            folds = StratifiedKFold(5, shuffle=True, random_state=repetition)
-            if curve == "selected before the folds":
-                leaky = SelectKBest(k=20).fit_transform(x_random, y_random)
-                rows[-1].append(cross_val_score(GaussianNB(), leaky, y_random, cv=folds).mean())
-            else:
-                pipeline = make_pipeline(SelectKBest(k=20), GaussianNB())
-                rows[-1].append(cross_val_score(pipeline, x_random, y_random, cv=folds).mean())
+    n_features = [20, 60, 200, 600, 2000]
+    accuracies = {"selected before the folds": [], "selected within the folds": []}
+    for p in n_features:
+        for curve, rows in accuracies.items():
+            rows.append([])
+            for repetition in range(8):
+                x, y = no_signal(n_samples, p, repetition)
+                folds = StratifiedKFold(5, shuffle=True, random_state=repetition)
+                if curve == "selected before the folds":
+                    leaky = SelectKBest(k=20).fit_transform(x, y)
+                    rows[-1].append(cross_val_score(GaussianNB(), leaky, y, cv=folds).mean())
+                else:
+                    rows[-1].append(cross_val_score(make_pipeline(SelectKBest(k=20), GaussianNB()), x, y, cv=folds).mean())
 
-fig, ax = plt.subplots(figsize=(7.5, 3.3))
-for colour, marker, (name, rows) in zip(("C5", "C0"), ("X", "o"), accuracies.items(), strict=True):
-    ax.plot(n_features, np.mean(rows, 1), color=colour, marker=marker, ms=7, label=name)
-    ax.fill_between(n_features, np.min(rows, 1), np.max(rows, 1), color=colour, alpha=0.15, lw=0)
-ax.axhline(0.5, color="0.4", ls=":", lw=1.2)
-ax.text(2000, 0.485, "the truth: labels are random", fontsize=8.5, ha="right", va="top", color="0.35")
-ax.set(title="Cross-validated accuracy, mean and range of 8 data sets", xlabel="features to select 20 from", ylabel="accuracy", xscale="log", ylim=(0.2, 1.02))
-ax.set_xticks(n_features, labels=[f"{p:,}" for p in n_features])
-ax.minorticks_off()
-ax.legend(loc="upper left", fontsize=9)
-plt.show()
+    fig, ax = plt.subplots(figsize=(7.5, 3.3))
+    for colour, marker, (name, rows) in zip(("C5", "C0"), ("X", "o"), accuracies.items(), strict=True):
+        ax.plot(n_features, np.mean(rows, 1), color=colour, marker=marker, ms=7, label=name)
+        ax.fill_between(n_features, np.min(rows, 1), np.max(rows, 1), color=colour, alpha=0.15, lw=0)
+    ax.axhline(0.5, color="0.4", ls=":", lw=1.2)
+    ax.set(title="Labels are random: mean and range of 8 data sets", xlabel="features to select 20 from", ylabel="cross-validated accuracy", xscale="log", ylim=(0.2, 1.02))
+    ax.set_xticks(n_features, labels=[f"{p:,}" for p in n_features])
+    ax.minorticks_off()
+    ax.legend(loc="upper left", fontsize=9)
+    plt.show()
 
-pipeline.fit(x_random, y_random)
-x_new, y_new = no_signal(2000, 2000, seed=99)
-print(f"2,000 features, last data set, fitted to all 50 samples: right on these {pipeline.score(x_random, y_random):.2f}, on 2,000 new samples {pipeline.score(x_new, y_new):.1f}")
+    fitted, scores = [], []
+    for repetition in range(8):
+        x, y = no_signal(n_samples, 2000, repetition)
+        pipeline = make_pipeline(SelectKBest(k=20), GaussianNB()).fit(x, y)
+        fitted.append(pipeline.score(x, y))
+        scores.append(pipeline.score(*no_signal(2000, 2000, seed=99)))
+    print(f"2,000 features, fitted to all {n_samples} samples: accuracy {np.mean(fitted):.2f} on these, {np.mean(scores):.2f} on 2,000 new samples (means of 8)")
+
+
+draw_selection()
 
 # %% [markdown]
-# With many features to choose from, some agree with the labels by chance: with *all* labels, those of the test folds included. Whoever
-# chooses them first and cross-validates later finds what was planted there. Hastie, Tibshirani and Friedman report 3 % error
-# in such an experiment where the truth is 50 % (*The Elements of Statistical Learning*, section 7.10.2). Ambroise and McLachlan (PNAS 99, 2002)
-# found the mistake in published work on gene expression; Kapoor and Narayanan (*Leakage and the Reproducibility Crisis in
-# ML-based Science*, arXiv:2207.07048) count leaks of several kinds in hundreds of papers from 17 fields of science.
-#
-# The printed line is about the other claim. The procedure learns its training data and nothing else, and honest cross-validation has said so. But it
-# has not made the classifier any better.
+# With 20 features nothing is selected, and the curves meet. Of 2,000, some agree with the labels by chance: with *all* labels, those of the test folds included. The experiment is
+# adapted from *The Elements of Statistical Learning* (section 7.10.2). Ambroise and McLachlan (PNAS 99, 2002)
+# found the mistake in published work on gene expression; Kapoor and Narayanan (arXiv:2207.07048) list papers from 17 fields with leaks.
 #
 # ### Which samples make a fold?
 #
-# Shuffling is not always enough. With a rare class, a fold may get none of it: **stratified** folds give each fold its share of each class. And where
-# samples come in **groups**, as several images of one patient do, a classifier may recognise the patient instead of the
-# disease. Then a group must be as a whole in one fold.
+# **Stratified** folds give each fold its share of each class, also of a rare one. Where
+# samples come in **groups**, as images of one patient do, a classifier may recognise the patient instead of the
+# disease. Then each group has to be in one fold.
 
 # %% tags=["demo"]
-rng = np.random.default_rng(4)
-classes_sorted = np.repeat([0, 1, 2], [24, 14, 6])
-patients = np.concatenate([np.repeat(np.arange(6), 4), 6 + np.repeat(np.arange(7), 2), 13 + np.repeat(np.arange(3), 2)])
-ways = {
-    "cut in order": KFold(4).split(classes_sorted),
-    "stratified, shuffled": StratifiedKFold(4, shuffle=True, random_state=0).split(classes_sorted, classes_sorted),
-    "grouped": GroupKFold(4).split(classes_sorted, groups=patients),
-}
-fig, axes = plt.subplots(1, 3, figsize=(9.5, 2.9), sharey=True)
-for ax, (name, splits) in zip(axes, ways.items(), strict=True):
-    for fold, (_, test) in enumerate(splits):
-        ax.barh(fold, 44, left=-0.5, height=0.7, color="0.92")
-        ax.bar(test, 0.7, bottom=fold - 0.35, width=1, color=[f"C{c}" for c in classes_sorted[test]], edgecolor="white", lw=0.6)
-    ax.bar(np.arange(44), 0.45, bottom=4.1, width=1, color=[f"C{c}" for c in classes_sorted], edgecolor="white", lw=0.6)
-    if name == "grouped":
-        for edge in np.flatnonzero(np.diff(patients)):
-            ax.plot([edge + 0.5] * 2, [3.95, 4.65], color="black", lw=1.2, clip_on=False)
-    ax.set(title=name, xlabel="patients, between the black lines" if name == "grouped" else "sample, sorted by class", xticks=[], ylim=(4.7, -0.5))
-    ax.set_yticks([0, 1, 2, 3, 4.32], labels=["fold 1", "fold 2", "fold 3", "fold 4", "class"])
-    ax.grid(False)
-plt.show()
+def draw_folds():
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+
+    classes = np.repeat([0, 1, 2], [24, 14, 6])
+    patients = np.concatenate([np.repeat(np.arange(6), 4), 6 + np.repeat(np.arange(7), 2), 13 + np.repeat(np.arange(3), 2)])
+    ways = {
+        "cut in order": KFold(4).split(classes),
+        "stratified, shuffled": StratifiedKFold(4, shuffle=True, random_state=0).split(classes, classes),
+        "grouped": GroupKFold(4).split(classes, groups=patients),
+    }
+    fig, axes = plt.subplots(1, 3, figsize=(9.5, 2.9), sharey=True)
+    for ax, (name, splits) in zip(axes, ways.items(), strict=True):
+        for fold, (_, test) in enumerate(splits):
+            ax.barh(fold, 44, left=-0.5, height=0.7, color="0.92")
+            ax.bar(test, 0.7, bottom=fold - 0.35, width=1, color=[f"C{c}" for c in classes[test]], edgecolor="white", lw=0.6)
+        ax.bar(np.arange(44), 0.45, bottom=4.1, width=1, color=[f"C{c}" for c in classes], edgecolor="white", lw=0.6)
+        if name == "grouped":
+            for edge in np.flatnonzero(np.diff(patients)):
+                ax.plot([edge + 0.5] * 2, [3.95, 4.65], color="black", lw=1.2, clip_on=False)
+        ax.set(title=name, xlabel="patients, between the black lines" if name == "grouped" else "sample, sorted by class", xticks=[], ylim=(4.7, -0.5))
+        ax.set_yticks([0, 1, 2, 3, 4.32], labels=["fold 1", "fold 2", "fold 3", "fold 4", "class"])
+        ax.grid(False)
+    plt.show()
+
+
+draw_folds()
 
 # %% [markdown]
-# Coloured cells are the test samples of a fold, grey ones its training samples. Cut in order, fold 1 tests on nothing
-# but the first class. Stratified, every fold tests on 6, 3 or 4, and 1 or 2 of the classes. Grouped, no patient is
-# torn apart, and the classes fall as they may. (`StratifiedGroupKFold` of scikit-learn tries to have both.)
+# Test samples are coloured. Cut in order, folds 1 and 2 have the first class alone. Grouped, no patient is torn apart, and the classes fall as they may.
 #
-# How many folds? Kohavi (IJCAI 1995) recommended ten, stratified, after many experiments; five are common where training is slow.
-# Mind that the $k$ numbers are not independent, as their training data overlap: no unbiased estimate of the
-# variance of CV exists (Bengio and Grandvalet, JMLR 5, 2004), so their spread divided by $\sqrt{k}$ is no honest error bar.
+# Kohavi (IJCAI 1995) recommended ten stratified folds after many experiments. As their training data overlap, the accuracies of the folds are not independent:
+# their spread divided by $\sqrt{k}$ is no honest error bar (Bengio and Grandvalet, JMLR 5, 2004).
 #
 # ### Choosing is fitting, too
 #
-# Try thirty settings, cross-validate each and report the best: that number is the maximum of thirty noisy ones, and too good. The
-# choice belongs to $A$. **Nested** cross-validation puts it there: for each outer fold, an inner cross-validation *of the outer training
-# samples alone* chooses the setting, which is then fitted to all of them and meets the outer test fold once (Varma and Simon, BMC
-# Bioinformatics 7:91, 2006; Cawley and Talbot, JMLR 11, 2010).
-#
-# ```text
-# all samples ── outer folds ──▶ train ── inner folds ──▶ which candidate? ──▶ fit it to train ──▶ accuracy on test
-#                                test  ─────────────────── not looked at ────────────────────────────────────▲
-# ```
+# Cross-validate thirty settings and report the best: a maximum of thirty noisy numbers, too high on average. The
+# choice belongs to $A$. In **nested** cross-validation, an inner cross-validation *of the outer training
+# samples alone* chooses a setting, which is fitted to all of them and meets the outer test fold once (Varma and Simon, BMC Bioinformatics 7:91, 2006).
 
 # %% [markdown]
 # ### Exercise 2.5 · Cross-validation that does not leak
 #
-# > **Difficulty** ★★☆☆ · **35 minutes** · **10 points** · Python, NumPy and estimators of scikit-learn
+# > **Difficulty** ★★☆☆ · **50 minutes** · **11 points** · Python, NumPy and estimators of scikit-learn
 #
 # **Write** two functions that make folds, one that runs a procedure in them, and one that chooses among
-# procedures without cheating. All four speak of splits in the same way: a list of pairs `(train, test)` of index arrays, as scikit-learn's `cv=` takes them, too.
+# procedures. Splits are what scikit-learn's `cv=` takes: a list of pairs `(train, test)` of index arrays.
 #
-# A procedure is a list of **steps**. Each step is a function that takes no arguments and makes a new, unfitted object; classes will do. For example,
-# `[StandardScaler, lambda: SelectKBest(k=20), GaussianNB]` scales, selects and classifies. As everywhere in scikit-learn, transformers have
-# `fit(x, y)`, `transform(x)` and `fit_transform(x, y)`, and classifiers have `fit(x, y)` and `predict(x)`.
+# A procedure is a list of **steps**: functions without arguments that make a new, unfitted object; classes will do. For example,
+# `[StandardScaler, lambda: SelectKBest(k=20), GaussianNB]` scales, selects and classifies. Transformers have
+# `fit(x, y)`, `transform(x)` and `fit_transform(x, y)`, classifiers `fit(x, y)` and `predict(x)`; `fit` returns the object itself.
 #
-# Do without `sklearn.model_selection` (the hidden checks put its functions out of reach). `sklearn.pipeline` is allowed.
+# The hidden checks refuse the functions of `sklearn.model_selection`. `sklearn.pipeline` is allowed.
 #
 # <details><summary>Hint 1: equal shares without bookkeeping</summary>
 #
-# Deal the samples out like cards: sample after sample to fold 0, 1, ..., k - 1, 0, 1, ... If all samples of a class lie next to each
-# other in the pack, each fold gets its share of them. Do not start at fold 0 anew with every class: then fold 0 gets the odd ones of all classes.
-# What has to be shuffled, and when, so that chance decides which samples of a class meet?
+# Deal the samples out like cards: to fold 0, 1, ..., k - 1, 0, 1, ... Those of a class lie together, in random order. Do not start at fold 0 anew with every class: it would get the odd ones of all.
 # </details>
 #
 # <details><summary>Hint 2: large groups first</summary>
 #
-# `np.unique(groups, return_inverse=True, return_counts=True)` numbers the groups and counts their samples. Go through
-# them from the largest to the smallest, and keep a count of samples for each fold.
+# `np.unique(groups, return_inverse=True, return_counts=True)` numbers and counts them.
 # </details>
 #
 # <details><summary>Hint 3: nesting</summary>
 #
-# Inside an outer fold, take `x[train]` and `y[train]` and forget that there is anything else: `make_splits(y[train])` returns
-# indices into *these*. For the choice and for the final measurement you have a function already. What are the splits of the final measurement?
+# Inside an outer fold, there is only `x[train]` and `y[train]`: `make_splits(y[train])` returns
+# indices into *these*.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "cross_validation", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -196,8 +176,8 @@ def stratified_splits(
     Args:
         labels: (n,) the class of each sample, integers or strings, in any order; not modified.
         n_folds: from 2 to n. A class may have fewer samples than that.
-        seed: the same seed gives the same folds, another seed other ones. Global random generators
-            are neither used nor changed.
+        seed: the same seed gives the same folds, a different seed usually different ones. Global
+            random generators are neither used nor changed.
 
     Returns:
         For each fold the pair (train, test) of index arrays. Each sample is in `test` of exactly
@@ -254,7 +234,8 @@ def fold_accuracies(
         x: (n, n_features); not modified.
         y: (n,) labels; not modified.
         splits: pairs (train, test) of index arrays, of any kind: some samples may be in no test
-            fold or in several, and `train` need not be all the others.
+            fold or in several, `train` need not be all the others, and an index that is repeated, as
+            in a bootstrap, counts as often.
 
     Returns:
         For each split the share of test samples, from 0 to 1, whose label is predicted.
@@ -308,8 +289,8 @@ def nested_accuracies(
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "test_cross_validation", "locked": true, "points": 10, "schema_version": 3, "solution": false, "task": false}
-check = Checks(points=10)
+# %% nbgrader={"grade": true, "grade_id": "test_cross_validation", "locked": true, "points": 11, "schema_version": 3, "solution": false, "task": false}
+check = Checks(points=11)
 LIBRARY_CALLS = tuple(
     f"sklearn.model_selection.{name}"
     for name in (
@@ -393,6 +374,31 @@ def is_honest_about_random_labels():
     found = probe(run, data)
     assert len(found) == 20, f"{len(found) / 4:g} accuracies instead of one for each of the five splits"
     assert 0.25 < np.mean(found) < 0.72, f"the mean accuracy on four data sets is {np.mean(found):.2f}"
+
+
+@check(points=1, hint="The training samples of an outer split choose, by their inner splits; its test samples measure what was chosen.")
+def chooses_without_the_test_samples():
+    """Of "always 0" and "always 1", the one is chosen that is correct on most training samples, though it is wrong on most test samples."""
+    def run(x, y, splits):
+        class Always(ClassifierMixin, BaseEstimator):
+            def __init__(self, answer=0):
+                self.answer = answer
+
+            def fit(self, x, y):
+                self.classes_ = np.unique(y)
+                return self
+
+            def predict(self, x):
+                return np.full(len(x), self.answer)
+
+        halves = lambda labels: [(np.arange(i, len(labels), 2), np.arange(1 - i, len(labels), 2)) for i in (0, 1)]
+        accuracies, choices = nested_accuracies([[lambda: Always(0)], [lambda: Always(1)]], x, y, splits, halves)
+        return [float(accuracy) for accuracy in accuracies], [int(choice) for choice in choices]
+
+    y, first, second = np.array([0, 0, 0, 1, 1, 1, 1, 0]), np.arange(4), np.arange(4, 8)
+    accuracies, choices = probe(run, np.zeros((8, 1)), y, [(first, second), (second, first)])
+    assert choices == [0, 1], f"training labels 0 0 0 1, then 1 1 1 0: the chosen candidates are {choices} instead of [0, 1]"
+    assert np.allclose(accuracies, [0.25, 0.25]), f"the chosen candidates are correct on one of four test samples; your accuracies are {accuracies}"
 
 
 ### BEGIN HIDDEN TESTS
@@ -567,6 +573,7 @@ def fits_to_training_samples_alone():
     x = np.column_stack([np.arange(n), np.random.normal(size=n)])  # the first column says which sample it is
     y = np.random.randint(0, 3, n)
     splits = [random_split(n, *sizes) for sizes in [(20, 10), (14, 9), (22, 8)]]
+    splits.append(tuple(np.append(part, part[:4]) for part in random_split(n, 18, 7)))  # some twice
     accuracies, fits, predictions = probe(run, x, y, splits)
     ids = lambda rows: rows[:, 0].round().astype(int)
     marks_of = {}
@@ -575,6 +582,7 @@ def fits_to_training_samples_alone():
             fail(f"A {kind} was fitted to other samples than the training samples of a split.")
         if labels != y[ids(rows)].tolist():
             fail(f"A {kind} was fitted without the labels of its samples, or with other ones.")
+    for kind, number, *_ in fits:  # only now: who fits to test samples as well has fitted the same object twice, too
         if len({tuple(sorted(ids(other))) for _, same, other, _ in fits if same == number}) > 1:
             fail(f"The same {kind} was fitted in several splits: it may remember what it has seen. Make a new one each time.")
         marks_of.setdefault(kind, []).append(number)
@@ -656,6 +664,10 @@ def chooses_by_the_inner_folds():
         fail("Some choice is not the candidate whose accuracies in the inner folds have the highest mean.")
     if not np.allclose(accuracies, [right[winner, test].mean() for winner, (_, test) in zip(winners, splits, strict=True)], atol=1e-9):
         fail("The choices are right, but the accuracies are not those of the chosen candidates on the outer test samples.")
+    many, almost = np.zeros(3000, int), np.eye(1, 3000, dtype=int)[0]  # candidate 1 is better by one sample of 1,500
+    large = np.column_stack([np.arange(3000), many]), many, [(np.arange(3000), np.arange(9))]
+    if probe(run, *large, [almost, many], [])[1] != [1]:
+        fail("A candidate that is slightly better in the inner folds, by more than rounding errors, is not chosen.")
     if tied[0] != [0] * 4 or tied[1][0] not in (0, 1) or (best != worst and tied[1][0] != 1):
         fail("Of several candidates with the same mean, not the first is chosen.")
 
@@ -693,10 +705,12 @@ def keeps_the_outer_test_apart():
 
     n = 36
     x, y = np.column_stack([np.arange(n), np.zeros(n)]), np.random.randint(0, 2, n)
-    splits = [random_split(n, *sizes) for sizes in [(24, 12), (20, 9), (26, 10)]]
+    splits = [random_split(n, *sizes) for sizes in [(24, 12), (20, 9), (26, 10), (24, 9)]]
     log, asked = probe(run_spies, x, y, splits)
     if not all(any(np.array_equal(labels, y[train]) for train, _ in splits) for labels in asked):
         fail("make_splits is called with other labels than those of an outer split's training samples.")
+    if not all(any(np.array_equal(labels, y[train]) for labels in asked) for train, _ in splits):
+        fail("make_splits is not asked about the training labels of each outer split.")
     key = lambda samples: tuple(sorted(int(sample) for sample in samples))
     outer = {key(train): {*train, *test} for train, test in splits}
     inner = {key(train[fold]): set(train) for train, _ in splits for fold, _ in inner_splits(train)}
@@ -737,52 +751,61 @@ check.score()
 # %% [markdown]
 # ### Three leaks, and what stops them
 #
-# In all three experiments labels are random, so 0.5 is the truth. Your functions do both: the leaky evaluation and the
-# honest one. *Selection*: 20 of 2,000 features chosen before the folds, or in them. *Patients*: twenty patients with five images
-# each, which look alike; torn apart by stratified folds, or kept together. *Best of twelve*: twelve
-# procedures, of which the best cross-validated accuracy is reported, or nested cross-validation.
+# Labels are random, so one half is the truth. Your functions evaluate, leaky and
+# honest: selected features; twenty patients with five similar images each; and twelve
+# procedures of which the best is reported.
 
 # %% tags=["demo", "raises-exception"]
-from sklearn.random_projection import GaussianRandomProjection
+def draw_leaks(n_candidates=12, n_samples=40):
+    from sklearn.random_projection import GaussianRandomProjection
 
-found = {"selection": ([], []), "patients": ([], []), "best of twelve": ([], [])}
-for repetition in range(8):
-    x_random, y_random = no_signal(50, 2000, repetition)
-    splits = stratified_splits(y_random, 5, seed=repetition)
-    chosen = SelectKBest(k=20).fit_transform(x_random, y_random)
-    found["selection"][0].append(np.mean(fold_accuracies([GaussianNB], chosen, y_random, splits)))
-    found["selection"][1].append(np.mean(fold_accuracies([lambda: SelectKBest(k=20), GaussianNB], x_random, y_random, splits)))
+    found = {"selection": ([], []), "patients": ([], []), "best": ([], [])}
+    for repetition in range(8):
+        x, y = no_signal(50, 2000, repetition)
+        splits = stratified_splits(y, 5, seed=repetition)
+        chosen = SelectKBest(k=20).fit_transform(x, y)
+        found["selection"][0].append(np.mean(fold_accuracies([GaussianNB], chosen, y, splits)))
+        found["selection"][1].append(np.mean(fold_accuracies([lambda: SelectKBest(k=20), GaussianNB], x, y, splits)))
 
-    faces, illness = no_signal(20, 30, repetition)
-    patient = np.repeat(np.arange(20), 5)
-    images, ill = faces[patient] + 0.5 * np.random.default_rng(repetition).normal(size=(100, 30)), illness[patient]
-    for list_, splits in zip(found["patients"], (stratified_splits(ill, 5, seed=repetition), group_splits(patient, 5)), strict=True):
-        list_.append(np.mean(fold_accuracies([lambda: KNeighborsClassifier(3)], images, ill, splits)))
+        faces, illness = no_signal(20, 30, repetition)
+        patient = np.repeat(np.arange(20), 5)
+        images, ill = faces[patient] + 0.5 * np.random.default_rng(repetition).normal(size=(100, 30)), illness[patient]
+        for list_, splits in zip(found["patients"], (stratified_splits(ill, 5, seed=repetition), group_splits(patient, 5)), strict=True):
+            list_.append(np.mean(fold_accuracies([lambda: KNeighborsClassifier(3)], images, ill, splits)))
 
-    x_random, y_random = no_signal(40, 10, 100 + repetition)
-    splits = stratified_splits(y_random, 4, seed=repetition)
-    candidates = [[lambda s=s: GaussianRandomProjection(2, random_state=s), GaussianNB] for s in range(12)]
-    found["best of twelve"][0].append(max(np.mean(fold_accuracies(steps, x_random, y_random, splits)) for steps in candidates))
-    nested, _ = nested_accuracies(candidates, x_random, y_random, splits, lambda labels: stratified_splits(labels, 3, seed=0))
-    found["best of twelve"][1].append(np.mean(nested))
+        x, y = no_signal(n_samples, 10, 100 + repetition)
+        splits = stratified_splits(y, 4, seed=repetition)
+        candidates = [[lambda s=s: GaussianRandomProjection(2, random_state=s), GaussianNB] for s in range(n_candidates)]
+        found["best"][0].append(max(np.mean(fold_accuracies(steps, x, y, splits)) for steps in candidates))
+        nested, _ = nested_accuracies(candidates, x, y, splits, lambda labels: stratified_splits(labels, 3, seed=0))
+        found["best"][1].append(np.mean(nested))
 
-fig, ax = plt.subplots(figsize=(8, 3.3))
-for place, (name, pair) in enumerate(found.items()):
-    for shift, colour, label, values in [(-0.19, "C5", "leaky", pair[0]), (0.19, "C0", "honest", pair[1])]:
-        ax.bar(place + shift, np.mean(values), width=0.34, color=colour, alpha=0.85, label=label if place == 0 else None)
-        ax.plot(place + shift + np.linspace(-0.1, 0.1, len(values)), values, "o", color="black", ms=3.5, alpha=0.7)
-ax.axhline(0.5, color="0.3", ls=":", lw=1.2)
-ax.set(title="Cross-validated accuracy on random labels: mean (bar), eight data sets (dots)", ylabel="accuracy", ylim=(0, 1.05))
-ax.set_xticks(range(3), labels=["features selected\nbefore / in the folds", "patients torn apart /\nkept together", "best of twelve /\nnested"])
-ax.legend(loc="upper right", bbox_to_anchor=(1.14, 1))
-ax.grid(axis="x")
-plt.show()
+    fig, ax = plt.subplots(figsize=(8, 3.3))
+    for place, pair in enumerate(found.values()):
+        for shift, colour, label, values in [(-0.19, "C5", "leaky", pair[0]), (0.19, "C0", "honest", pair[1])]:
+            ax.bar(place + shift, np.mean(values), width=0.34, color=colour, alpha=0.85, label=label if place == 0 else None)
+            ax.plot(place + shift + np.linspace(-0.1, 0.1, len(values)), values, "o", color="black", ms=3.5, alpha=0.7)
+            ax.text(place + shift, 0.03, f"{np.mean(values):.2f}", ha="center", color="white", fontsize=9)
+    ax.axhline(0.5, color="0.3", ls=":", lw=1.2)
+    ax.set(title="Cross-validated accuracy on random labels: mean (bar), eight data sets (dots)", ylabel="accuracy", ylim=(0, 1.05))
+    ax.set_xticks(range(3), labels=["features selected\nbefore / in the folds", "patients torn apart /\nkept together", f"best of {n_candidates} /\nnested"])
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    ax.grid(axis="x")
+    plt.show()
+
+
+try:
+    draw_leaks()
+except NotImplementedError:
+    print("This figure needs your four functions of exercise 2.5.")
 
 # %% [markdown]
-# Each leak alone turns a coin into a discovery. The first two let test samples into the training: through the choice of features, and through other
-# images of the same patient. The third is more polite: no fold has seen anything that it should not, but the best of twelve scores is a maximum, and a
-# maximum of noisy numbers is too high on average. Nested cross-validation chooses inside, and measures what the choosing yields.
+# The first two leaks let test samples into the training: through the choice of features, and through other
+# images of the same patient. The third one is smaller. Each fold is honest, but the best of twelve scores is a maximum. Nested cross-validation measures what choosing yields.
 #
-# So "cross-validation prevents overfitting" is half a truth. It prevents nothing; it *estimates*, and it does so honestly only if every
-# step that looks at labels or at other samples is inside the loop.
-
+# **Change, predict, run.** Which bar of the third pair will `draw_leaks(n_samples=400)` change?
+#
+# <details><summary>Answer</summary>
+#
+# The leaky one, from 0.65 to 0.54: accuracies on 400 samples are less noisy, so the largest of twelve is nearer to the mean.
+# </details>

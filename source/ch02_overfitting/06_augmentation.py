@@ -1,18 +1,12 @@
 # %% [markdown]
 # ## 2.6 Augmentation and mixup
 #
-# The best cure for overfitting is more data. **Augmentation** makes some from what there is: an image of a 4, moved
-# by one pixel, is another image of a 4, and nobody has to label it. The network is told something that the data
-# alone would not tell it: *these differences do not matter*.
+# An image of a 4, moved by one pixel, is still an image of a 4. **Augmentation** tells the network something that the data
+# alone would not: *these differences do not matter*.
 #
-# So an augmentation is a claim about the world, and the claim can be false. "Flip and rotate for robustness" is advice
-# that circulates without its condition. Here are two digits with some popular changes.
+# That is a claim about the world, and it can be false. **Predict:** which of these changes keep the label of a 6, and which that of a 4?
 
 # %% tags=["demo"]
-from scipy import ndimage
-from sklearn.datasets import load_digits
-
-
 def draw_image(ax, image, caption, color="black"):
     ax.imshow(image, cmap="gray_r", vmin=0, vmax=1)
     ax.spines[:].set(visible=True, color="0.8")
@@ -21,105 +15,103 @@ def draw_image(ax, image, caption, color="black"):
     ax.set_xlabel(caption, fontsize=9, color=color)
 
 
-changes = {
-    "as it is": lambda image: image,
-    "shifted": lambda image: ndimage.shift(image, (0, 1), order=0),
-    "np.roll": lambda image: np.roll(image, (2, 3), axis=(0, 1)),
-    "rotated 15°": lambda image: ndimage.rotate(image, 15, reshape=False, order=1, mode="grid-constant"),
-    "noise": lambda image: image + np.random.default_rng(0).normal(0, 0.15, image.shape),
-    "rotated 180°": lambda image: image[::-1, ::-1],
-    "mirrored": lambda image: image[:, ::-1],
-}
-verdicts = [["label 6"] * 2 + ["torn: no digit"] + ["label 6"] * 2 + ["now a 9", "no digit"]]
-verdicts.append(["label 4"] * 2 + ["torn: no digit"] + ["label 4"] * 2 + ["no digit"] * 2)
-samples, names = load_digits(return_X_y=True)
-fig, axes = plt.subplots(2, len(changes), figsize=(9.5, 3.3))
-for row, number in enumerate((6, 4)):
-    image = samples[names == number][1].reshape(8, 8) / 16
-    for ax, (change, apply), verdict in zip(axes[row], changes.items(), verdicts[row], strict=True):
-        draw_image(ax, apply(image), verdict, color="C0" if verdict.startswith("label") else "C5")
-        if row == 0:
-            ax.set_title(change, loc="center", fontsize=10)
-plt.show()
+def draw_changes():
+    from scipy import ndimage
+    from sklearn.datasets import load_digits
+
+    changes = {
+        "as it is": lambda image: image,
+        "shifted": lambda image: ndimage.shift(image, (0, 1), order=0),
+        "np.roll": lambda image: np.roll(image, (2, 3), axis=(0, 1)),
+        "rotated 15°": lambda image: ndimage.rotate(image, 15, reshape=False, order=1, mode="grid-constant"),
+        "noise": lambda image: image + np.random.default_rng(0).normal(0, 0.15, image.shape),
+        "rotated 180°": lambda image: image[::-1, ::-1],
+        "mirrored": lambda image: image[:, ::-1],
+    }
+    verdicts = [["label 6"] * 2 + ["torn: no digit"] + ["label 6"] * 2 + ["now a 9", "no digit"]]
+    verdicts.append(["label 4"] * 2 + ["torn: no digit"] + ["label 4"] * 2 + ["no digit"] * 2)
+    pixels, names = load_digits(return_X_y=True)
+    fig, axes = plt.subplots(2, len(changes), figsize=(9.5, 3.3))
+    for row, number in enumerate((6, 4)):
+        image = pixels[names == number][1].reshape(8, 8) / 16
+        for ax, (change, apply), verdict in zip(axes[row], changes.items(), verdicts[row], strict=True):
+            draw_image(ax, apply(image), verdict, color="C0" if verdict.startswith("label") else "C5")
+            if row == 0:
+                ax.set_title(change, loc="center", fontsize=10)
+    plt.show()
+
+
+draw_changes()
 
 # %% [markdown]
-# Every change needs a **label policy**, one of four:
+# Every change needs a **label policy**:
 #
-# | policy | when | examples |
-# |---|---|---|
-# | keep the label | the change does not touch what the label says | digits: small shifts and rotations, a little noise |
-# | change the label | the new image belongs to a known class | mirrored arrows: *left* becomes *right*; a 6 turned by 180° |
-# | refuse | the new image belongs to no class, or to an unknown one | digits: flips, rotations of the others by 180° |
-# | mix the labels | the new image is made of several | mixup, below |
+# - **keep** the label: small shifts, crops, changes of size and rotations of digits, a little noise;
+# - **change** it: mirrored arrows, where *left* becomes *right*;
+# - **refuse**, where the new image belongs to no class or to an unknown one: flipped digits, most of those turned by 180°;
+# - **mix** the labels: mixup, below.
 #
-# A flip is harmless for cats and wrong for text. Goodfellow, Bengio and Courville (*Deep Learning*, section 7.4)
-# warn of exactly these cases, b and d, 6 and 9. And the robustness is to what was shown, not in general. At the end of
-# the section, you will measure both.
-#
-# Only **training** images are augmented. Validation and test images stand for the data to come, and are left
-# alone; nor may changed copies of one image be spread over training and validation, so split first and augment afterwards.
+# (Goodfellow, Bengio and Courville, *Deep Learning*, section 7.4, warn of b and d, 6 and 9.) Only **training** images are augmented, after the split: no changed copy of them may be in the validation set.
 #
 # ### Moving pixels
 #
-# `np.roll` and `torch.roll` shift in a circle: what leaves at the bottom comes back at the top. In an 8 × 8 image, that tears digits
-# apart. What comes in from outside has to be background, here 0.
+# `np.roll` shifts in a circle. What comes in from outside has to be background, here 0.
 #
-# For a rotation, think backwards. To fill the pixel at $(x, y)$, measured from the centre of the image with $x$ to
-# the right and $y$ **down**, ask where its content was before the image turned counter-clockwise by $\varphi$:
+# For a rotation, think backwards. Where was the content of the pixel at $(x, y)$, measured from the centre with $y$ **down**, before the image turned counter-clockwise by $\varphi$?
 #
 # $$x_s = x\cos\varphi - y\sin\varphi, \qquad y_s = x\sin\varphi + y\cos\varphi .$$
 #
-# That is seldom the centre of a pixel, so one takes the mean of the four around it, weighted by
-# how near they are (**bilinear** interpolation), with zeros for those outside. `F.grid_sample` does so for
-# any grid of source points, and `F.affine_grid` makes the grid from a 2 × 3 matrix. Mind their coordinates: both measure in
-# half widths and half heights of the image, so that a rotation of an oblong image needs a factor; and whether $\pm1$ is the
-# edge or the centre of the outermost pixels is up to `align_corners`, which both have to be told alike.
+# That is seldom the centre of a pixel, so one takes a mean of the four around it, weighted by
+# nearness (**bilinear** interpolation). `F.grid_sample` does so for
+# a grid that `F.affine_grid` makes from a 2 × 3 matrix. Both measure in
+# half widths and half heights; give both the same `align_corners`.
 #
 # ### Mixing images
 #
-# Zhang et al., *mixup: Beyond Empirical Risk Minimization* (arXiv:1710.09412), mix two images and their labels, the latter
-# written as one-hot vectors, with a weight drawn at random:
+# Zhang et al. (*mixup*, arXiv:1710.09412) mix two images and their one-hot labels, with a random weight:
 #
 # $$\tilde x = \lambda x_i + (1 - \lambda) x_j, \qquad \tilde y = \lambda y_i + (1 - \lambda) y_j, \qquad
 # \lambda \sim \mathrm{Beta}(\alpha, \alpha).$$
 #
-# Nobody takes the result for a real image. It asks the network to pass evenly from one class to the next, rather than
-# to be sure of itself everywhere. Small $\alpha$ hardly mixes: most $\lambda$ are near 0 or 1. For ImageNet, the paper found $\alpha$ of 0.1 to
-# 0.4 to help, and large ones to underfit (section 3.1).
+# Small $\alpha$ hardly mixes. On ImageNet, $\alpha$ of 0.1 to
+# 0.4 helped, and large ones underfitted (section 3.1).
 
 # %% tags=["demo"]
-from scipy.stats import beta
+def draw_mixing():
+    from scipy.stats import beta
+    from sklearn.datasets import load_digits
 
-one, other = (samples[names == number][1].reshape(8, 8) / 16 for number in (3, 7))
-fig, axes = plt.subplots(1, 5, figsize=(9.5, 2.6), width_ratios=(2.3, 1, 1, 1, 1))
-grid = np.linspace(0.005, 0.995, 199)
-for alpha, style in ((0.2, "-"), (1, "--"), (4, "-.")):
-    axes[0].plot(grid, beta(alpha, alpha).pdf(grid), style, label=rf"$\alpha$ = {alpha}")
-axes[0].set(title=r"Density of $\lambda$", xlabel=r"$\lambda$", ylim=(0, 3.6))
-axes[0].legend(fontsize=9, loc="upper center")
-pictures = {
-    "a 3": one,
-    "a 7": other,
-    "mixup:\n0.6 · 3 + 0.4 · 7": 0.6 * one + 0.4 * other,
-    "a λ per pixel:\nno known label": other + np.random.default_rng(1).beta(0.2, 0.2, one.shape) * (one - other),
-}
-for ax, (caption, image) in zip(axes[1:], pictures.items(), strict=True):
-    draw_image(ax, image, caption)
-plt.show()
+    pixels, names = load_digits(return_X_y=True)
+    three, seven = (pixels[names == number][1].reshape(8, 8) / 16 for number in (3, 7))
+    fig, axes = plt.subplots(1, 5, figsize=(9.5, 2.6), width_ratios=(2.3, 1, 1, 1, 1))
+    grid = np.linspace(0.005, 0.995, 199)
+    for alpha, style in ((0.2, "-"), (1, "--"), (4, "-.")):
+        axes[0].plot(grid, beta(alpha, alpha).pdf(grid), style, label=rf"$\alpha$ = {alpha}")
+    axes[0].set(title=r"Density of $\lambda$", xlabel=r"$\lambda$", ylim=(0, 3.6))
+    axes[0].legend(fontsize=9, loc="upper center")
+    pictures = {
+        "a 3": three,
+        "a 7": seven,
+        "mixup:\n0.6 · 3 + 0.4 · 7": 0.6 * three + 0.4 * seven,
+        "a λ per pixel:\nno known label": seven + np.random.default_rng(1).beta(0.2, 0.2, three.shape) * (three - seven),
+    }
+    for ax, (caption, image) in zip(axes[1:], pictures.items(), strict=True):
+        draw_image(ax, image, caption)
+    plt.show()
+
+
+draw_mixing()
 
 # %% [markdown]
-# **One $\lambda$ for what?** In the formula, each pair has its own. The authors' published code (`train.py` of
-# facebookresearch/mixup-cifar10) draws one per batch, and the partners by shuffling that batch. Both are mixup;
-# **here, each image of the batch gets its own**. One for each pixel is not mixup: two images shuffled into each other pixel by pixel are
-# not at $\lambda$ of the way between their labels, whatever $\lambda$ one then writes down.
+# The authors' published code (`train.py` of
+# facebookresearch/mixup-cifar10) draws one $\lambda$ per batch.
+# **Here, each image gets its own**, as in the formula. One for each pixel is not mixup: no label fits.
 #
-# **What about the loss?** The cross-entropy of a prediction $p$ against soft labels $\tilde y$ is
-# $-\sum_c \tilde y_c \log p_c$. It is linear in $\tilde y$, so it can be had from two ordinary ones, with integer labels:
+# **The loss** is the cross-entropy of a prediction $p$ against soft labels, $-\sum_c \tilde y_c \log p_c$. It is linear in $\tilde y$:
 #
 # $$\ell(p, \tilde y) = \lambda\,\ell(p, y_i) + (1 - \lambda)\,\ell(p, y_j). $$
 #
-# This mixes losses. Mixing the *integers* is nonsense: $0.5 \cdot 3 + 0.5 \cdot 7$ is a 5. And this listing, the batch version
-# with a vector of $\lambda$ put in, runs without complaint. What is wrong with it?
+# Mixing the *integers* is nonsense: the mean of a 3 and a 7 is a 5. And this line, with a vector `lam`, runs without complaint. What is wrong with it?
 #
 # ```python
 # loss = (lam * F.cross_entropy(logits, labels) + (1 - lam) * F.cross_entropy(logits, partners)).mean()
@@ -127,37 +119,35 @@ plt.show()
 #
 # <details><summary>Compare your diagnosis</summary>
 #
-# `F.cross_entropy` returns the mean over the batch, one number. So every $\lambda_i$ multiplies the same mean, and only the mean of the
-# $\lambda_i$ is left: an image that is nine tenths a 3 is trained as if it were half of each. With one $\lambda$ per batch, it was right.
+# `F.cross_entropy` returns one number, the mean over the batch. So only the mean of the
+# $\lambda_i$ is left: an image that is nine tenths a 3 is trained as if it were half of each.
 # </details>
 
 # %% [markdown]
 # ### Exercise 2.6 · Augmentation and mixup
 #
-# > **Difficulty** ★★☆☆ · **35 minutes** · **11 points** · PyTorch
+# > **Difficulty** ★★☆☆ · **60 minutes** · **14 points** · PyTorch
 #
-# **Given** `DIGIT_MIRROR`, which says which digit the mirror image of a digit is, for those where it is one.
-#
-# **Write** the five functions and the method below. `scipy.ndimage` is what your results are compared with, so do
-# without it; the hidden checks make `shift`, `rotate` and `affine_transform` fail.
-# Take random numbers from torch's or NumPy's global generator, and do not seed it: every call has to draw anew.
+# **Write** what moves pixels (`shift_images`, `rotate_images`, `mirror_images`, `ImageAugmenter`), and
+# what mixes images (`mixup`, `mixup_loss`). The hidden checks refuse `scipy.ndimage`'s `shift`, `rotate` and `affine_transform`.
+# Every batch has at least one image. Random numbers come from torch's or NumPy's global generator; do not seed it.
 #
 # <details><summary>Hint 1: shifting each image by its own amount</summary>
 #
-# A loop over the images is fine: roll, then set to zero what came round. Or without a loop: row $r$ of the result was row `r - down`
-# before. Index with these numbers, and put zeros where they are out of range. Shifts may be larger than the image.
+# A loop is fine: roll, then set to zero what came round. Without a loop: row $r$ of the result was row `r - down`
+# before, or is zero.
 # </details>
 #
 # <details><summary>Hint 2: the matrix for affine_grid</summary>
 #
-# In half widths and half heights, $x = u\,w/2$ and $y = v\,h/2$ (with `align_corners=False`). Put this into the formula for $x_s$ and $y_s$, and
-# $\sin\varphi$ gets a factor $h/w$ in the first row and $w/h$ in the second. `grid_sample` wants a channel axis: `images[:, None]`.
+# In half widths and half heights, $x = u\,w/2$ and $y = v\,h/2$ (with `align_corners=False`). In the formula for $x_s$ and $y_s$,
+# $\sin\varphi$ then gets a factor $h/w$ in the first row and $w/h$ in the second. `grid_sample` wants a channel axis: `images[:, None]`.
 # </details>
 #
 # <details><summary>Hint 3: one number for each image</summary>
 #
-# `lam * images` aligns $\lambda$ with the *last* axis, and if the batch is as large as the image is wide, nobody complains. Give `lam` the shape
-# `(n, 1, 1)`, or whatever the number of axes demands. `F.cross_entropy(..., reduction="none")` returns one loss for each image.
+# `lam * images` aligns $\lambda$ with the *last* axis. Give `lam` as many
+# axes as the images. `F.cross_entropy(..., reduction="none")` returns one loss for each image.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_augmentation", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -169,7 +159,7 @@ def shift_images(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) 
     """Shifts each image by its own whole number of pixels; what comes in from outside is 0.
 
     Args:
-        images: (n, height, width), floating point; not modified.
+        images: (n, height, width), float32 or float64; not modified.
         down, right: (n,), integers of any size; negative ones shift up and to the left.
 
     Returns:
@@ -197,8 +187,9 @@ def rotate_images(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
     (scipy.ndimage.rotate with reshape=False, order=1, mode="grid-constant").
 
     Args:
-        images: (n, height, width), floating point, with height and width above 1; not modified.
-        degrees: (n,), of the same dtype as the images, any angles.
+        images: (n, height, width), float32 or float64, with height and width above 1; not
+            modified.
+        degrees: (n,), of the same dtype as the images, up to a few turns in either direction.
 
     Returns:
         The rotated images, of the same shape and dtype.
@@ -252,15 +243,15 @@ class ImageAugmenter(nn.Module):
         self.max_shift, self.max_degrees, self.noise = max_shift, max_degrees, noise
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Returns images of the same shape (n, height, width) and dtype; the argument is not
-        modified.
+        """Returns images of the same shape (n, height, width) and dtype, float32 or float64; the
+        argument is not modified.
 
         In evaluation mode, they are the images as they came. In training mode, each image is first
         rotated, then shifted, and then gets noise. Drawn independently for each image, and anew in
         each call, are the angle, uniform between -max_degrees and max_degrees; the shift down and
         the shift to the right, each uniform on the whole numbers from -max_shift to max_shift, both
-        included; and for each pixel its noise, normal with mean 0. Values may leave the range of
-        the images: nothing is clipped.
+        included; and for each pixel its noise, normal with mean 0. All of them come from torch's or
+        NumPy's global generator. Values may leave the range of the images: nothing is clipped.
         """
         ### BEGIN SOLUTION
         if not self.training:
@@ -281,10 +272,10 @@ def mixup(
 
     Row i of the result is lam[i] * images[i] + (1 - lam[i]) * images[order[i]], where `order` is a
     random permutation of the batch, each as likely as any other, and lam[i] is drawn from
-    Beta(alpha, alpha), independently for each i.
+    Beta(alpha, alpha), independently for each i, both by torch's or NumPy's global generator.
 
     Args:
-        images: (n, ...) with one or more axes after the first, floating point; not modified.
+        images: (n, ...) with one or more axes after the first, float32 or float64; not modified.
         labels: (n,), int64; not modified.
         alpha: 0, which means that every lam[i] is 1, or 0.05 and more.
 
@@ -309,7 +300,7 @@ def mixup_loss(
     lam) * onehot(partners).
 
     Args:
-        logits: (n, n_classes), up to 1e30 in size; gradients flow back to them.
+        logits: (n, n_classes), float32 or float64, up to 1e30 in size; gradients flow back to them.
         labels, partners: (n,), int64.
         lam: (n,), between 0 and 1, of the same dtype as the logits.
 
@@ -323,8 +314,8 @@ def mixup_loss(
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "grade_id": "test_augmentation", "locked": true, "points": 11, "schema_version": 3, "solution": false, "task": false}
-check = Checks(points=11)
+# %% nbgrader={"grade": true, "grade_id": "test_augmentation", "locked": true, "points": 14, "schema_version": 3, "solution": false, "task": false}
+check = Checks(points=14)
 
 
 @check(points=1, hint="np.roll and torch.roll shift in a circle. What comes in from outside is 0.")
@@ -343,6 +334,29 @@ def shifts_without_wraparound():
         assert found.tolist() == rows, f"[[1, 2], [3, 4]] shifted by one pixel, {where}, is {rows}; yours is {found.tolist()}"
 
 
+@check(points=1, hint="F.affine_grid wants to know where each pixel comes from. Angles are in degrees; y points down.")
+def rotates_by_a_quarter():
+    """Rotated by 90 degrees, an image has its right side on top: its last column becomes the first row."""
+    found = probe(lambda image: rotate_images(image, torch.tensor([90.0]))[0].detach(), torch.arange(1.0, 10.0).view(1, 3, 3))
+    told = f"[[1, 2, 3], [4, 5, 6], [7, 8, 9]] turned by 90 degrees is [[3, 6, 9], [2, 5, 8], [1, 4, 7]]; yours is {found.round(decimals=2).tolist()}"
+    assert found.shape == (3, 3) and np.allclose(found, [[3, 6, 9], [2, 5, 8], [1, 4, 7]], atol=1e-3), told
+
+
+@check(points=1, hint="self.training says which mode it is.")
+def augments_in_training_only():
+    """In training mode, images change, and differently in each call; in evaluation mode, they do not."""
+    def run(images):
+        augmenter = ImageAugmenter()
+        training = [augmenter(images).detach() for _ in range(2)]
+        return training, augmenter.eval()(images).detach()
+
+    images = torch.rand(10, 5, 6)
+    training, evaluation = probe(run, images)
+    assert torch.equal(evaluation, images), "in evaluation mode, the images change"
+    assert not torch.allclose(training[0], images), "in training mode, the images do not change"
+    assert not torch.allclose(*training), "two calls in training mode give the same images"
+
+
 @check(points=1, hint="Look up every label before anything is flipped. A class that is not in the dict cannot be flipped.")
 def refuses_mirrored_digits():
     """Mirrored arrows change their labels, and digits other than 0 and 8 are refused."""
@@ -355,9 +369,9 @@ def refuses_mirrored_digits():
         return *flipped, torch.equal(images, given[0]) and torch.equal(labels, given[1])
 
     images = torch.randn(5, 3, 4)
-    for labels in ([0, 8, 3, 0, 8], [2, 2, 2, 2, 2], [0, 0, 8, 8, 6]):
+    for labels in ([0, 8, 3, 0, 8], [2, 2, 2, 2, 2], [0, 0, 8, 8, 6], [0, 9, 8, 0, 0]):
         if probe(run, images, torch.tensor(labels), DIGIT_MIRROR) is not None:
-            fail(f"Labels {labels} with DIGIT_MIRROR = {DIGIT_MIRROR}: no ValueError, although some mirror images are no digits.")
+            fail(f"Labels {labels} with DIGIT_MIRROR = {DIGIT_MIRROR} should raise ValueError: some mirror images are not digits.")
     for labels, mirror in [([0, 8, 8, 0, 8], DIGIT_MIRROR), ([0, 1, 2, 1, 1], {0: 1, 1: 0, 2: 2, 9: 9}), ([1, 2, 3, 3, 0], {0: 0, 1: 2, 2: 3, 3: 1})]:
         found = probe(run, images, torch.tensor(labels), mirror)
         assert found is not None, f"labels {labels}, mirror = {mirror}: a ValueError although all mirror images have a class"
@@ -375,11 +389,21 @@ def mixes_pairs():
     mixed, partners, lam = probe(lambda x: mixup(x, torch.arange(6), 1.0), images)
     assert mixed.shape == images.shape, f"six 6 × 6 images became a tensor of shape {tuple(mixed.shape)}"
     assert lam.shape == (6,), f"lam has the shape {tuple(lam.shape)}; for six images it has six numbers, (6,)"
-    assert sorted(partners.tolist()) == list(range(6)), f"the labels were 0, ..., 5; the partners' labels are {partners.tolist()}, which is no permutation of them"
+    assert sorted(partners.tolist()) == list(range(6)), f"the labels were 0, ..., 5; the partners' labels are {partners.tolist()}, which is not a permutation of them"
     for i, (j, weight) in enumerate(zip(partners.tolist(), lam.tolist(), strict=True)):
         if not torch.allclose(mixed[i], weight * images[i] + (1 - weight) * images[j], atol=1e-5):
             swapped = torch.allclose(mixed[i], weight * images[j] + (1 - weight) * images[i], atol=1e-5)
             fail(f"Image {i}, with lam = {weight:.3f} and the label of image {j} as partner's label, is not that mixture{': lam and 1 - lam are exchanged' if swapped else ''}.")
+
+
+@check(points=1, hint="One loss for each image (reduction='none'), weighed by its own lam, then the mean.")
+def loss_weighs_each_image():
+    """For two images with weights 0.9 and 0.2, the loss is the one by hand."""
+    shares = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
+    found = float(probe(lambda logits: mixup_loss(logits, torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([0.9, 0.2])).detach(), shares.log()))
+    truth = -(0.9 * math.log(0.5) + 0.1 * math.log(0.25) + 0.2 * math.log(0.8) + 0.8 * math.log(0.1)) / 2
+    told = "-(0.9 log 0.5 + 0.1 log 0.25 + 0.2 log 0.8 + 0.8 log 0.1) / 2"
+    assert abs(found - truth) < 1e-4, f"probabilities {shares.tolist()}, labels 0 and 2, partners 1 and 0: the loss is {told} = {truth:.4f}, yours is {found:.4f}"
 
 
 ### BEGIN HIDDEN TESTS
@@ -476,7 +500,7 @@ def draws_for_each_image():
         found = []
         for setting, images in cases:
             augmenter = ImageAugmenter(*setting)
-            found.append([augmenter(images).detach(), augmenter(images).detach()])
+            found.append([augmenter(images).detach(), augmenter(images).detach(), ImageAugmenter(*setting)(images).detach()])
         return found
 
     dot = torch.zeros(1, 9, 9)
@@ -484,13 +508,19 @@ def draws_for_each_image():
     ramp = (torch.arange(9.0) - 4)[None, :, None].expand(1, 9, 9)
     small, large = dot.expand(600, 9, 9).clone(), ramp.expand(600, 9, 9).clone()
     dark = torch.zeros(250, 5, 5)
-    shifted, turned, both, noisy = probe(run, [((2, 0.0, 0.0), small), ((0, 40.0, 0.0), large), ((2, 40.0, 0.0), small[:100]), ((3, 30.0, 0.3), dark)])
-    if any(torch.equal(*pair) for pair in (shifted, turned, both, noisy)):
-        fail("Two calls give the same images: nothing is drawn anew.")
+    marked = (torch.arange(13.0) - 6)[None, :, None].repeat(500, 1, 13)  # a ramp, and a bright dot in the centre
+    marked[:, 6, 6] = 100
+    cases = [((2, 0.0, 0.0), small), ((0, 40.0, 0.0), large), ((2, 40.0, 0.0), small[:100]), ((3, 30.0, 0.3), dark), ((1, 40.0, 0.0), marked)]
+    shifted, turned, both, noisy, joint = found = probe(run, cases)
+    for first, second, other in found:
+        if torch.equal(first, second):
+            fail("Two calls give the same images: nothing is drawn anew.")
+        if torch.equal(first, other):
+            fail("Two augmenters give the same images: they do not draw from a global generator.")
 
     shifted = torch.cat(shifted)
     if not torch.allclose(shifted[:, 2:7, 2:7].amax((1, 2)), torch.ones(1), atol=1e-3):
-        fail("A shift alone is no shift by whole pixels up to max_shift in each direction.")
+        fail("A shift alone does not move the image by whole pixels, up to max_shift in each direction.")
     counts = np.bincount(shifted[:, 2:7, 2:7].flatten(1).argmax(1).numpy(), minlength=25)
     if stats.chisquare(counts).pvalue < TINY:
         fail("The shifts down and right are not independent for each image and uniform from -max_shift to max_shift, both included.")
@@ -498,6 +528,13 @@ def draws_for_each_image():
     angles = np.degrees(np.arcsin(torch.cat(turned)[:, 4, 5].double().clamp(-1, 1).numpy()))  # the ramp's value one pixel beside the centre
     if stats.kstest(angles, stats.uniform(-40, 80).cdf).pvalue < TINY or np.abs(angles).max() > 40.01:
         fail("The angles are not uniform between -max_degrees and max_degrees, one for each image.")
+
+    joint = torch.cat(joint).double()
+    rows, columns = np.divmod(joint.flatten(1).argmax(1).numpy(), 13)  # of the dot
+    angles = np.degrees(np.arcsin((joint[np.arange(len(joint)), rows, (columns + 3).clip(max=12)] / 3).clamp(-1, 1).numpy()))
+    for moved in [places == place for places in (rows, columns) for place in (5, 6, 7)]:
+        if not moved.any() or stats.kstest(angles[moved], stats.uniform(-40, 80).cdf).pvalue < TINY:
+            fail("The angle and the shifts are not independent of each other.")
 
     if not torch.allclose(torch.cat(both).amax((1, 2)), torch.ones(1), atol=1e-3):
         fail("A dot in the centre is smeared: the rotation comes first, when the dot is still in the centre, and the shift afterwards.")
@@ -553,7 +590,7 @@ def mixes_any_batch():
         if not untouched:
             fail("The images or labels that were given have been modified.")
         if mixed.shape != images.shape or lam.shape != labels.shape or sorted(partners.tolist()) != sorted(labels.tolist()):
-            fail("The results have the wrong shapes, or the partners' labels are no permutation of the labels.")
+            fail("The results have the wrong shapes, or the partners' labels are not a permutation of the labels.")
         if mixed.dtype != images.dtype or lam.dtype != images.dtype or partners.dtype != torch.int64:
             fail("The mixed images and lam have to have the images' dtype, the partners' labels int64.")
         if alpha == 0 and not (torch.equal(lam, torch.ones_like(lam)) and torch.equal(mixed, images)):
@@ -587,8 +624,10 @@ def loss_is_soft_cross_entropy():
         onehot, weight = np.eye(logits.shape[1]), lam.double().numpy()[:, None]
         soft = weight * onehot[labels.numpy()] + (1 - weight) * onehot[partners.numpy()]
         truth = -(soft * special.log_softmax(logits.double().numpy(), axis=1)).sum(1).mean()
-        if loss.shape != () or not math.isfinite(loss.item()):
-            fail("The loss is not one finite number.")
+        if loss.shape != ():
+            fail("The loss is not one number.")
+        if not math.isfinite(loss.item()):
+            fail("The loss is not finite for large logits: the logarithm of a softmax that is 0." if logits.abs().max() > 100 else "The loss is not finite.")
         if not math.isclose(loss.item(), truth, rel_tol=1e-4, abs_tol=1e-5):
             fail("The loss is not the mean cross-entropy against the soft labels.")
         slope = (special.softmax(logits.double().numpy(), axis=1) - soft) / len(labels)
@@ -600,88 +639,91 @@ def loss_is_soft_cross_entropy():
 check.score()
 
 # %% [markdown]
-# ### What your functions make
-#
-# Above, eight digits; in the middle, the same after `ImageAugmenter`; below, mixed with each other by `mixup`.
-
-# %% tags=["demo", "raises-exception"]
-torch.manual_seed(4)
-every_image, every_label = torch.tensor(samples / 16).float().view(-1, 8, 8), torch.tensor(names)
-batch, batch_labels = every_image[10:18], every_label[10:18]
-mixed, partners, lam = mixup(batch, batch_labels, alpha=1.0)
-fig, axes = plt.subplots(3, 8, figsize=(9.5, 3.6))
-rows = [batch, ImageAugmenter(max_shift=1, max_degrees=15, noise=0.1)(batch), mixed]
-for i in range(8):
-    captions = [f"{batch_labels[i]}", f"{batch_labels[i]}", f"{lam[i]:.1f} · {batch_labels[i]} + {1 - lam[i]:.1f} · {partners[i]}"]
-    for ax, row, caption in zip(axes[:, i], rows, captions, strict=True):
-        draw_image(ax, row[i], caption)
-plt.show()
-
-# %% [markdown]
 # ### Robust to what?
 #
-# Five networks with one hidden layer learn from the same 200 digits: as they are, augmented, mixed up, with half of the images
-# mirrored *and the labels kept*, and with any rotation up to 180°. They are then tested on other digits: unchanged, and changed in
-# four ways. One run each, so differences of two hundredths mean nothing.
+# Small networks learn from the same 200 digits, as they are or changed by your functions. One change mirrors half of the images
+# *and keeps the labels*, a mistake. **Predict:** which training helps most against noise in the test images?
 
 # %% tags=["demo", "nbval-ignore-output", "raises-exception"]
-x_few, y_few, x_rest, y_rest = every_image[:200], every_label[:200], every_image[797:], every_label[797:]
+def draw_digits(recipes, seeds=3):
+    """Test accuracy, mean and range over the seeds, of networks trained on 200 digits by each recipe."""
+    from sklearn.datasets import load_digits
+
+    pixels, names = load_digits(return_X_y=True)
+    images, labels = torch.tensor(pixels / 16).float().view(-1, 8, 8), torch.tensor(names)
+    x, y, x_rest, y_rest = images[:200], labels[:200], images[797:], labels[797:]
+
+    def learnt(seed, augmenter=None, alpha=0.0, p_mirror=0.0):
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 10))
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+        for _ in range(200):
+            batch = torch.where(torch.rand(200, 1, 1) < p_mirror, x.flip(-1), x)
+            batch, partners, lam = mixup(batch if augmenter is None else augmenter(batch), y, alpha)
+            optimizer.zero_grad()
+            mixup_loss(net(batch), y, partners, lam).backward()
+            optimizer.step()
+        return net
+
+    torch.manual_seed(0)
+    sign = torch.randint(0, 2, (len(x_rest),)) * 2 - 1
+    tests = {
+        "unchanged": x_rest,
+        "shifted by 1": shift_images(x_rest, 0 * sign, sign),
+        "rotated by 20°": rotate_images(x_rest, 20.0 * sign),
+        "noise 0.25": x_rest + 0.25 * torch.randn(x_rest.shape),
+        "turned over": rotate_images(x_rest, torch.full((len(x_rest),), 180.0)),
+    }
+    fig, ax = plt.subplots(figsize=(9.5, 3.4))
+    hatches = ["", "", "//", "..", "xx", "\\\\"]
+    for place, (name, recipe) in enumerate(recipes.items()):
+        shares = []
+        for seed in range(seeds):
+            net = learnt(seed, **recipe)
+            with torch.no_grad():
+                shares.append([(net(test).argmax(1) == y_rest).float().mean().item() for test in tests.values()])
+        mean, low, high = np.mean(shares, 0), np.min(shares, 0), np.max(shares, 0)
+        print(f"{name:26s}", "  ".join(f"{test}: {share:.2f}" for test, share in zip(tests, mean, strict=True)))
+        where = np.arange(5) + 0.14 * (place - (len(recipes) - 1) / 2)
+        ax.bar(where, mean, width=0.13, label=name, hatch=hatches[place % 6], edgecolor="white", lw=0.5)
+        ax.vlines(where, low, high, color="black", lw=1)
+    ax.set(ylabel="accuracy", ylim=(0, 1), title=f"Test accuracy: mean and range of {seeds} seeds")
+    ax.set_xticks(range(5), labels=list(tests))
+    ax.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1, 1), title="training images")
+    ax.grid(axis="x")
+    plt.show()
 
 
-def digits_learnt(seed, augmenter=None, alpha=0.0, p_mirror=0.0):
-    """A network trained on 200 digits, with what is done to its training images."""
-    torch.manual_seed(seed)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 10))
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-    for _ in range(200):
-        images = torch.where(torch.rand(200, 1, 1) < p_mirror, x_few.flip(-1), x_few)  # flipped digits: a mistake, see above
-        images = images if augmenter is None else augmenter(images)
-        images, partners, lam = mixup(images, y_few, alpha)
-        optimizer.zero_grad()
-        mixup_loss(net(images), y_few, partners, lam).backward()
-        optimizer.step()
-    return net
+def digit_recipes():
+    return {
+        "nothing": {},
+        "noise 0.1": dict(augmenter=ImageAugmenter(0, 0.0, 0.1)),
+        "shift 1, rotate ≤ 15°": dict(augmenter=ImageAugmenter(1, 15.0, 0.0)),
+        "mixup, α = 0.4": dict(alpha=0.4),
+        "flips, labels kept": dict(p_mirror=0.5),
+        "rotate ≤ 180°": dict(augmenter=ImageAugmenter(0, 180.0, 0.0)),
+    }
 
 
-recipes = {
-    "nothing": {},
-    "shift, rotate ≤ 15°, noise": dict(augmenter=ImageAugmenter(1, 15.0, 0.1)),
-    "mixup, α = 0.4": dict(alpha=0.4),
-    "flips, labels kept": dict(p_mirror=0.5),
-    "rotate ≤ 180°": dict(augmenter=ImageAugmenter(0, 180.0, 0.0)),
-}
-torch.manual_seed(0)
-n_rest = len(x_rest)
-sign = torch.randint(0, 2, (n_rest,)) * 2 - 1
-tests = {
-    "unchanged": x_rest,
-    "shifted by 1": shift_images(x_rest, 0 * sign, sign),
-    "rotated by 20°": rotate_images(x_rest, 20.0 * sign),
-    "noise 0.25": x_rest + 0.25 * torch.randn(x_rest.shape),
-    "turned over": rotate_images(x_rest, torch.full((n_rest,), 180.0)),
-}
-fig, ax = plt.subplots(figsize=(9.5, 3.4))
-hatches = ["", "", "//", "..", "xx"]
-for place, (name, recipe) in enumerate(recipes.items()):
-    net = digits_learnt(seed=0, **recipe)
-    with torch.no_grad():
-        shares = [(net(images).argmax(1) == y_rest).float().mean().item() for images in tests.values()]
-    print(f"{name:28s}", "  ".join(f"{test}: {share:.2f}" for test, share in zip(tests, shares, strict=True)))
-    ax.bar(np.arange(5) + 0.16 * (place - 2), shares, width=0.15, label=name, hatch=hatches[place], edgecolor="white", lw=0.5)
-ax.set(ylabel="accuracy", ylim=(0, 1), title="Test accuracy after training with different augmentations")
-ax.set_xticks(range(5), labels=list(tests))
-ax.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1, 1), title="training images")
-ax.grid(axis="x")
-plt.show()
+try:
+    draw_digits(digit_recipes())
+except NotImplementedError:
+    print("This figure needs your functions of exercise 2.6.")
 
 # %% [markdown]
-# On images like those it has seen, the plain network is the best, or nearly so. Moved by one pixel, they are another world to it: it
-# gets more than half of them wrong. Training with shifts repairs that at little cost. Rotations by any angle make the network
-# better on digits that are turned over, and worse on upright ones: a small network has to spread what it can do over all angles (that 6 and 9 become alike adds to it). Flips with
-# their labels kept teach shapes that do not occur, and cost some accuracy on those that do. Noise of 0.1 in training was no
-# protection against noise of 0.25, on the contrary, and mixup made matters somewhat worse here. The gains that its authors report are for
+# Moved by one pixel, more than half of the images confuse the plain network. Shifts and small rotations repair that, and cost 0.05 on unchanged digits. Rotations by any angle make the network
+# better on digits that are turned over, and much worse on upright ones. Flips with
+# their labels kept cost 0.05 on unchanged digits, too. They raise the accuracy on shifted ones, though, from 0.38 to 0.47. (Means of ten seeds; the figure has three.)
+#
+# Against noise, none helps much: the accuracy is 0.78 without augmentation, 0.79 with noise of 0.1, and 0.60 with shifts and rotations: noise in training is not what hurts. Mixup lowered all five; the gains that its authors report are for
 # larger networks and data sets.
 #
-# So the claim is repaired like this: *augment the training set with changes that keep the label and that you expect at test time,
-# and let validation data decide how strong they should be*. For what nobody expected there is no promise.
-
+# So: *augment with changes that keep the label and that you expect at test time,
+# and let validation data decide how strong they should be*.
+#
+# **Change, predict, run.** The test noise is 0.25. Will training with as much of it, `draw_digits({"noise 0.25": dict(augmenter=ImageAugmenter(0, 0.0, 0.25))})`, help where 0.1 did not?
+#
+# <details><summary>Answer</summary>
+#
+# Hardly: 0.79, against 0.78 with 0.1 and 0.77 without augmentation (means of three seeds).
+# </details>

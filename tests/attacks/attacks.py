@@ -78,6 +78,7 @@ class Attack:
         status: of the report.
         twice: grade the same file again as the hand-in of another student, right afterwards.
         unsafe: text that no report or feedback may contain as it stands.
+        text: what stands in the cell besides the answer, where the two can be told apart.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Attack:
     status: str = "graded"
     twice: bool = False
     unsafe: str = ""
+    text: str = ""
 
     @property
     def score(self) -> float:
@@ -150,7 +152,8 @@ def code(  # noqa: PLR0913
     answers = {**RIGHT, cell: source}
     marks = {"scale": 5.0, "shift": 5.0, cell: 5.0 if right else 0.0}
     notebook = lambda release: as_bytes(fill(release, answers))  # noqa: E731
-    ATTACKS.append(Attack(name, group, goal, notebook, marks, twice=twice, unsafe=unsafe))
+    apart = "" if answer == "inside" else text
+    ATTACKS.append(Attack(name, group, goal, notebook, marks, "graded", twice, unsafe, apart))
 
 
 def edited(  # noqa: PLR0913
@@ -1118,6 +1121,57 @@ def scale(x, factor):
             pass
     return x - factor
 """, answer="inside",
+)  # fmt: skip
+code(
+    "resources", "sleeping_calls", "Sleeps in every call, where nobody can wake it.",
+    """
+def scale(x, factor):
+    import signal
+    import time
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    time.sleep(100)
+""", answer="inside",
+)  # fmt: skip
+code(
+    "resources", "replaced_functions", "Replaces every function of our modules in its process.",
+    """
+from autograder import checks
+from autograder.engine import wire
+from autograder.engine.inside import remote
+
+for module in (checks, wire, remote):
+    for name, value in list(vars(module).items()):
+        if callable(value):
+            setattr(module, name, lambda *args, **options: None)
+""", cell="shift",
+)  # fmt: skip
+code(
+    "resources", "endless_shell", "Replaces run_cell_async by something that sleeps.",
+    """
+async def idle(*args, **options):
+    import asyncio
+
+    await asyncio.sleep(100)
+
+
+get_ipython().run_cell_async = idle
+""", cell="shift",
+)  # fmt: skip
+code(
+    "resources", "blank_cells", "An IPython input transformer blanks every later cell.",
+    "get_ipython().input_transformers_cleanup.append(lambda lines: [])", cell="shift",
+)  # fmt: skip
+code(
+    "resources", "deaf_channel", "Answers the grader's first call only.",
+    """
+import time
+
+from autograder.engine.inside import remote
+
+answer = remote._answer
+remote._answer = lambda call: answer(call) if len(call) < 60 else time.sleep(100)
+""", cell="shift",
 )  # fmt: skip
 code(
     "resources", "closed_descriptors", "Closes every file descriptor while it is tested.",

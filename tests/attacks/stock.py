@@ -39,7 +39,8 @@ ALONE = {
     "startup_file", "fork_bomb", "threads", "swallowed_interrupt", "stopped", "recursion",
     "kill_parent", "daemon", "overwrite_neighbour", "gradebook_update", "symlink_for_grader",
     "trace_parent", "surrogates", "parent_memory", "exit_after_forgery", "shell_message",
-    "all_descriptors", "closed_descriptors", "deaf_call", "points_metadata", "renamed_test",
+    "all_descriptors", "closed_descriptors", "deaf_call", "sleeping_calls", "endless_shell",
+    "replaced_functions", "blank_cells", "deaf_channel", "points_metadata", "renamed_test",
     "duplicated_test", "deleted_test", "edited_test", "edited_setup", "unlocked_test",
     "markdown_test",
 }  # fmt: skip

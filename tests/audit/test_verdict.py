@@ -55,6 +55,15 @@ def test_a_check_that_checks_nothing_is_noticed(tmp_path: Path) -> None:
     assert "scale: divides_by_the_root rejects no wrong answer" in problems
 
 
+def test_a_function_whose_visible_checks_tell_nothing_is_noticed(tmp_path: Path) -> None:
+    course = make_course(tmp_path)
+    for path in (tmp_path / "tests" / "answers" / TINY / "scale").glob("wrong_*.py"):
+        if "keeps_the_length" in path.read_text():
+            path.unlink()
+    problems = audit(course).problems
+    assert "scale: scale: no visible check of it rejects a wrong answer" in problems
+
+
 def test_an_exercise_is_tried_in_64_bits_where_the_chapter_says_so(tmp_path: Path) -> None:
     values = """\
     def run():
@@ -182,7 +191,7 @@ def test_the_drop_of_the_scale_from_the_checks_of_attention_is_noticed(
     for name in ("source", "nbgrader_config.py"):
         path = course.root / name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
-    source = tmp_path / "source" / CHAPTER / "03_attention.py"
+    source = tmp_path / "source" / CHAPTER / "02_attention.py"
     text = source.read_text()
     weaker = text.replace(
         "[dict(d_k=8, d_v=8, t_q=6), dict(d_k=16, d_v=5, t_q=3), dict(d_k=2, d_v=9, t_q=9)]",

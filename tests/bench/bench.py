@@ -36,9 +36,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 from nbgrader.api import Gradebook
 from sample_class import CHAPTER, answer, as_bytes, fill, stock_config
 
+from autograder.course.cells import grade_id
 from autograder.course.source import Assignment, Course
+from autograder.engine.handed_in import Submission
 from autograder.engine.inside.server import PRELOADED
-from autograder.engine.submission import Submission, parse, repair
+from autograder.engine.submission import parse, repair
+from autograder.study.chapter import read_source
+from autograder.study.progress import Progress
+from autograder.study.session import Session
 
 EXERCISES = ("budget", "attention", "digits_cnn")
 WARM_UP = "aaa_untouched"
@@ -127,7 +132,7 @@ def in_one_process(assignment: Assignment, submission: Submission) -> None:
     torch.set_num_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    notebook, _ = repair(assignment, parse(submission, assignment))
+    notebook, _ = repair(assignment, parse(submission))
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -189,8 +194,37 @@ def main() -> None:
         theirs, ours_now = marks(stock), marks(ours)
         differing = [key for key, score in theirs.items() if ours_now[key] != score]
     own = (fast.cpu - start.cpu - cells_own_cpu(assignment, submissions)) / number
+    added = added_by_check(assignment)
+    print("%check adds to the checks' own time:", end=" ")
+    print(", ".join(f"{name} {seconds:.3f} s" for name, seconds in added.items()))
     report(number, slow, fast, start, own)
     print(f"marks that differ: {len(differing)} of {len(theirs)}", *differing)
+
+
+def added_by_check(assignment: Assignment) -> dict[str, float]:
+    """Seconds that `%check` adds to the checks' own time, by exercise; the best of five."""
+    added = {}
+    chapter, folder = read_source(ROOT / "source" / CHAPTER), ROOT / "release" / CHAPTER
+    for name in ("budget", "attention"):
+        (exercise,) = (e for e in assignment.exercises if e.id == name)
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        for cell in assignment.only(exercise).source.cells:
+            if cell.cell_type == "code" and grade_id(cell) != exercise.test_id:
+                exec(compile(cell.source, f"<{cell.id}>", "exec"), vars(main))
+        test = chapter.exercises[name].test.source
+        code = compile(test.removesuffix("check.score()"), "<test>", "exec")
+        with tempfile.TemporaryDirectory() as scratch:
+            session = Session(vars(main), folder, Progress(Path(scratch, "progress.sqlite")))
+            times: dict[str, list[float]] = {"own": [], "all": []}
+            for _ in range(5):
+                started = time.perf_counter()
+                exec(code, dict(vars(main)))
+                times["own"].append(time.perf_counter() - started)
+                started = time.perf_counter()
+                session.check(name)
+                times["all"].append(time.perf_counter() - started)
+        added[name] = min(times["all"]) - min(times["own"])
+    return added
 
 
 def report(number: int, slow: Cost, fast: Cost, start: Cost, own: float) -> None:

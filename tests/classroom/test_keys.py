@@ -11,12 +11,13 @@ from tiny import TINY, make_course, write_answer
 
 from autograder.audit import answers as audit
 from autograder.classroom import batch
-from autograder.classroom.batch import grade_class
+from autograder.classroom.batch import grade_class, here
 from autograder.classroom.records import ClassFolder
+from autograder.classroom.work import Chapter
 from autograder.course.source import Assignment, Course
 from autograder.engine.grade import Engine
+from autograder.engine.handed_in import Submission
 from autograder.engine.options import Graded, Limits
-from autograder.engine.submission import Submission
 from autograder.results import Report, Status
 from autograder.sandbox.confine import Isolation
 
@@ -45,11 +46,12 @@ class Setting:
     def is_graded_again(self) -> bool:
         before = self.gradings
         course = Course(self.course.root)  # which reads everything afresh
-        chapter = course.assignment(TINY)
+        chapter = Chapter(course, course.assignment(TINY))
         with Engine(self.isolation) as engine:
             engine.grade = self.grade
             members = ClassFolder(self.submitted)
-            grade_class(engine, course, chapter, members, self.limits, gradebook=False)
+            with here(engine, chapter, self.limits, 1) as pool:
+                grade_class(pool, chapter, members, gradebook=False)
         return self.gradings > before
 
     def edit(self, old: str, new: str) -> None:
@@ -111,6 +113,10 @@ def change_a_comment(setting: Setting, _: pytest.MonkeyPatch) -> None:
     setting.edit("check.score()", "check.score()  # the points")
 
 
+def change_a_docstring(setting: Setting, _: pytest.MonkeyPatch) -> None:
+    setting.edit("'Every value is divided by the root of the width.'", "'Each is divided.'")
+
+
 def move_the_section(setting: Setting, _: pytest.MonkeyPatch) -> None:
     setting.source.rename(setting.source.with_name("00_moved.py"))
 
@@ -152,6 +158,7 @@ def test_what_can_change_a_mark_has_it_graded_again(
     [
         change_a_paragraph,
         change_a_comment,
+        change_a_docstring,
         move_the_section,
         change_the_number_of_threads,
         lock_what_is_not_installed,

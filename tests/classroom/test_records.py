@@ -11,13 +11,15 @@ import pytest
 from engines import engine
 from tiny import TINY, make_course
 
-from autograder.classroom import batch
-from autograder.classroom.batch import grade_class
+from autograder.classroom import work
+from autograder.classroom.batch import AHEAD, grade_class, here
 from autograder.classroom.records import ClassFolder, Record
+from autograder.classroom.work import Chapter
 from autograder.course.source import Assignment
+from autograder.engine import handed_in
 from autograder.engine.grade import Engine
+from autograder.engine.handed_in import Submission
 from autograder.engine.options import Graded, Limits
-from autograder.engine.submission import Submission
 from autograder.results import Code, Remark, Report, Status
 
 LATE = Remark.of(Code.CELL_TOO_LONG, "scale", seconds=25)
@@ -33,7 +35,7 @@ def class_folder(tmp_path: Path) -> ClassFolder:
 
 
 def test_a_record_is_read_as_it_was_written(class_folder: ClassFolder) -> None:
-    record = Record("key", True, Report("ada", TINY, Status.GRADED, score=1.0, notes=[LATE]))
+    record = Record("key", Report("ada", TINY, Status.GRADED, score=1.0, notes=[LATE]))
     class_folder.write_record(record)
     assert class_folder.record(TINY, "ada") == record
     assert class_folder.reports(TINY) == [record.report]
@@ -73,8 +75,9 @@ def test_records_of_another_version_are_graded_again(
 
     def run() -> list[str]:
         graded.clear()
-        chapter = course.assignment(TINY)
-        grade_class(engine(), course, chapter, class_folder, Limits(), gradebook=False)
+        chapter = Chapter(course, course.assignment(TINY))
+        with here(engine(), chapter, Limits(), 1) as pool:
+            grade_class(pool, chapter, class_folder, gradebook=False)
         return sorted(graded)
 
     monkeypatch.setattr(Engine, "grade", grade)
@@ -93,16 +96,16 @@ def test_records_of_another_version_are_graded_again(
     assert len(class_folder.reports(TINY)) == 6
 
 
-def test_notebooks_are_in_memory_one_a_grading(
+def test_a_class_is_never_in_memory_together(
     class_folder: ClassFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course = make_course(tmp_path / "course")
     alive: weakref.WeakSet[Submission] = weakref.WeakSet()
     most = []
-    read = batch.read_submission
+    read = handed_in.read_submission
 
-    def watched(folder: Path, student: str, assignment: Assignment) -> Submission:
-        submission = read(folder, student, assignment)
+    def watched(folder: Path, student: str, chapter: str) -> Submission:
+        submission = read(folder, student, chapter)
         alive.add(submission)
         most.append(len(alive))
         return submission
@@ -110,12 +113,11 @@ def test_notebooks_are_in_memory_one_a_grading(
     def grade(_: Engine, assignment: Assignment, submission: Submission, limits: Limits) -> Graded:
         return Graded(Report(submission.student, assignment.name, Status.GRADED, score=1), None)
 
-    monkeypatch.setattr(batch, "read_submission", watched)
+    monkeypatch.setattr(work, "read_submission", watched)
     monkeypatch.setattr(Engine, "grade", grade)
-    chapter = course.assignment(TINY)
-    reports = grade_class(
-        engine(), course, chapter, class_folder, Limits(), jobs=2, gradebook=False
-    )
+    chapter = Chapter(course, course.assignment(TINY))
+    with here(engine(), chapter, Limits(), 2) as pool:
+        reports = grade_class(pool, chapter, class_folder, gradebook=False)
     assert len(reports) == 6
-    assert len(most) == 12
-    assert max(most) <= 2
+    assert len(most) == 6
+    assert max(most) <= 2 + AHEAD < len(reports)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from statistics import mean, median
 
 import pytest
+from lab_page import a_browser
 
-from autograder.classroom.report import write_report
+from autograder.classroom import report as class_report
+from autograder.classroom.standing import Entry, Standing
 from autograder.results import (
     CheckResult,
     Code,
@@ -60,6 +63,11 @@ CLASS = [
 ]
 
 
+def write_report(reports: list[Report], title: str, folder: Path) -> Path:
+    """The report of a class that is graded without a gradebook."""
+    return class_report.write_report(Standing([Entry.of(r) for r in reports]), title, folder)
+
+
 def page_of(reports: list[Report], folder: Path) -> str:
     return write_report(reports, TITLE, folder).read_text(encoding="utf-8")
 
@@ -84,12 +92,12 @@ def words(page: str, start: str, end: str) -> str:
 
 def test_headline_leaves_submissions_without_a_mark_out_of_the_averages(tmp_path: Path) -> None:
     page = page_of(CLASS, tmp_path)
-    scores = [6.0, 2.0, 4.0, 0.0]
+    scores = [6.0, 2.0 + 7.5, 4.0, 0.0]
     assert figure(page, "submissions") == "6"
     assert [figure(page, str(status)) for status in Status] == ["4", "1", "1"]
-    assert figure(page, "median") == f"{median(scores):g} / 6"
-    assert figure(page, "mean") == f"{mean(scores):g} / 6"
-    assert figure(page, "max-score") == "6"
+    assert figure(page, "median") == f"{median(scores):g} / 18"
+    assert figure(page, "mean") == f"{round(mean(scores), 2):g} / 18"
+    assert figure(page, "max-score") == "18"
     assert figure(page, "waiting") == "3"
 
 
@@ -123,10 +131,11 @@ def test_attention_lists_what_needs_a_person(tmp_path: Path) -> None:
 def test_student_row_shows_points_and_the_checks_that_failed(tmp_path: Path) -> None:
     page = page_of([graded("bo", P, F, N, message="one row too many")], tmp_path)
     row = words(page, 'id="s0"', "</details>")
-    assert "bo graded 2 / 6 2 / 6 – / 12 3.2 s" in row
-    assert "failed · Title of middle visible 0 / 2 one row too many" in row
-    assert "not attempted · Title of late hidden" in row
-    assert "Title of early" not in row
+    assert "bo graded 2 1.3 2 W1.1 waits for a mark: – 3.2 s" in row
+    assert "failed check 2 0/2 one row too many" in row
+    assert "not attempted check 3 0/2" in row
+    assert "check 1 " not in row
+    assert words(page, 'id="c0-2"', "</th>").startswith('id="c0-2"> 2 Title of middle visible')
 
 
 @pytest.mark.parametrize("place", ["student", "reason", "repair", "message", "title"])
@@ -167,10 +176,11 @@ def test_csv_has_one_row_per_student(tmp_path: Path) -> None:
     rows = table_of(tmp_path)
     assert [row["student"] for row in rows] == [report.student for report in CLASS]
     assert list(rows[0]) == [
-        *["student", "assignment", "status", "score", "max_score"],
-        *["test_heads", "claims", "reason"],
+        *["student", "name", "assignment", "status", "score", "max_score"],
+        *["checks", "written", "late_penalty", "waiting", "test_heads", "claims", "reason"],
     ]
-    assert rows[1]["score"] == rows[1]["test_heads"] == "2"
+    assert rows[1]["checks"] == rows[1]["test_heads"] == "2"
+    assert (rows[1]["written"], rows[1]["score"], rows[1]["max_score"]) == ("7.5", "9.5", "18")
     assert rows[1]["claims"] == "7.5"
     assert rows[0]["claims"] == ""
     assert rows[3]["score"] == "0"
@@ -209,18 +219,18 @@ def test_csv_cells_are_never_formulas(text: str, cell: str, tmp_path: Path) -> N
 
 def test_csv_numbers_stay_numbers(tmp_path: Path) -> None:
     report = graded("ada", P, P, F)
-    report.score = 0.1 + 0.2
-    report.exercises[1].score = -1.5  # a person may deduct points
+    report.exercises[0].score = 0.1 + 0.2
+    report.exercises[1].score = -0.1  # a person may deduct points
     write_report([report], TITLE, tmp_path)
     [row] = table_of(tmp_path)
-    assert (row["score"], row["claims"]) == ("0.3", "-1.5")
+    assert (row["score"], row["claims"]) == ("0.2", "-0.1")
 
 
 def test_json_gives_the_reports_back(tmp_path: Path) -> None:
     reports = [*CLASS, graded("gil", P, F, F, message="\ud800 \x1b[31m 模型")]
     write_report(reports, TITLE, tmp_path)
     data = json.loads((tmp_path / "grades.json").read_text(encoding="utf-8"))
-    assert [Report.from_dict(item) for item in data] == reports
+    assert [Report.from_dict(item) for item in data] == [Entry.of(r).shown for r in reports]
 
 
 def test_same_reports_give_the_same_bytes(tmp_path: Path) -> None:
@@ -250,7 +260,7 @@ def test_programs_get_sentences_and_codes(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path) -> None:
     before = page_of(CLASS, tmp_path)
     broken = graded("ada", P, P, P)
-    broken.score = "six"  # type: ignore[assignment]
+    broken.exercises[0].score = "six"  # type: ignore[assignment]
     with pytest.raises(TypeError):
         write_report([broken], TITLE, tmp_path)
     assert (tmp_path / "index.html").read_text(encoding="utf-8") == before
@@ -268,7 +278,7 @@ def test_empty_class_says_so(tmp_path: Path) -> None:
 def test_class_without_a_mark_has_no_averages(tmp_path: Path) -> None:
     page = page_of([rejected("ed")], tmp_path)
     assert figure(page, "median") == figure(page, "mean") == "–"
-    assert "No submission has a score from checks." in page
+    assert "No submission has a score." in page
 
 
 def test_chapter_of_written_exercises_only(tmp_path: Path) -> None:
@@ -277,7 +287,7 @@ def test_chapter_of_written_exercises_only(tmp_path: Path) -> None:
     report.score = report.max_score = 0.0
     page = page_of([report], tmp_path)
     assert figure(page, "waiting") == "1"
-    assert "No submission has a score from checks." in page
+    assert figure(page, "median") == "0 / 12"
 
 
 @pytest.mark.parametrize(
@@ -294,9 +304,62 @@ def test_histogram_counts_every_score_once(
     max_score: int, scores: list[float], counts: dict[tuple[int, int], int], tmp_path: Path
 ) -> None:
     reports = [
-        Report(f"s{i}", "ch01", Status.GRADED, [], score, max_score)
+        Report(
+            f"s{i}",
+            "ch01",
+            Status.GRADED,
+            exercises=[ExerciseResult("heads", "Heads", score, max_score, [check("early", P)])],
+        )
         for i, score in enumerate(scores)
     ]
     page = page_of(reports, tmp_path)
     bars = re.findall(r"<title>(\d+) to (\d+) points: (\d+)</title>", page)
     assert {(int(low), int(high)): int(count) for low, high, count in bars} == counts
+
+
+def test_unanswered_written_work_looks_like_unattempted_code(tmp_path: Path) -> None:
+    """It looked like an answer that a person had given 0."""
+    by_hand = Entry.of(graded("bo", N, N, N, written=0.0))
+    assert by_hand.mark is not None
+    claims = replace(by_hand.mark.exercises[1], by_checks=None, by_hand=0.0)
+    by_hand = replace(by_hand, mark=replace(by_hand.mark, exercises=(claims,)))
+    entries = [Entry.of(graded("ada", N, N, N, written=0.0)), by_hand]
+    page = class_report.write_report(Standing(entries), TITLE, tmp_path).read_text()
+    ada, bo = page.partition('id="s0"')[2].split('id="s1"')
+    assert re.findall(r'<b class="(\w+)"><i>([^<]*)</i>', ada) == [
+        ("blank", "1.3 not attempted: "),
+        ("blank", "W1.1 not attempted: "),
+    ]
+    assert "Not attempted: Exercise 1.3 · Heads; W1.1 Claims" in words(ada, "", "</details>")
+    assert re.findall(r"<b><i>(W1[^<]*)</i>", bo) == ["W1.1 by hand: "]
+    row = words(page, '<th scope="row">W1.1', "</tr>")
+    assert "– 50% 1 of 2 marked by hand" in row  # full marks, not attempted
+
+
+def test_the_page_fits_on_a_phone(tmp_path: Path) -> None:
+    """Names stood there letter below letter, and the rows were wider than the screen.
+
+    The chart had labels 5 pixels high, and of the table, half the columns were seen.
+    """
+    entries = [Entry.of(report) for report in CLASS]
+    entries[0] = replace(entries[0], name="Augusta Ada King, Countess of Lovelace")
+    page = class_report.write_report(Standing(entries), TITLE, tmp_path)
+    with a_browser() as browser:
+        phone = browser.new_page(viewport={"width": 390, "height": 800})
+        phone.goto(page.as_uri())
+        assert phone.evaluate("document.documentElement.scrollWidth") == 390
+        for name in phone.locator(".student .id").all():
+            assert name.evaluate("box => box.clientWidth || box.offsetWidth") > 90
+        labels = phone.locator(".distribution text:visible").all()
+        boxes = [label.bounding_box() for label in labels]
+        assert min(max(box["width"], box["height"]) for box in boxes if box) > 11
+        assert len(boxes) > 8
+        for cell in phone.locator("table :is(th, td):visible").all():
+            box = cell.bounding_box()
+            assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
+        label = "cell => getComputedStyle(cell, '::before').content"
+        assert phone.locator("td:visible").first.evaluate(label) == '"Mean, difficulty"'
+        wide = browser.new_page(viewport={"width": 1280, "height": 800})
+        wide.goto(page.as_uri())
+        assert wide.locator(".distribution > svg:visible").count() == 1
+        assert wide.locator(".exercises > thead th:visible").count() == 6

@@ -33,11 +33,11 @@ def test_the_sample_class_has_its_marks(tmp_path: Path, assignment: Assignment) 
         "ada": ("graded", sum(exercise.points for exercise in tested)),
         "bruno": ("graded", 32),
         "chen": ("graded", 22),
-        "dilnoza": ("graded", 31),
-        "emeka": ("graded", 8),
+        "dilnoza": ("graded", 30.5),
+        "emeka": ("graded", 8.75),
         "freya": ("graded", 0),
         "goran": ("graded", 33),
-        "hiroko": ("graded", 31),  # the two checks that call what kills
+        "hiroko": ("graded", 31.75),  # the two checks that call what kills
         "ines": ("graded", 33),
         "jonas": ("rejected", None),
         "katya": ("graded", 33),
@@ -47,7 +47,7 @@ def test_the_sample_class_has_its_marks(tmp_path: Path, assignment: Assignment) 
     assert "interrupted after it had printed" in records["ines"]["repairs"][0]
     repaired = [note.split(":")[0] for note in records["katya"]["repairs"]]
     assert repaired == [exercise.test_id for exercise in tested]
-    budget = records["hiroko"]["exercises"][0]
+    (budget,) = (e for e in records["hiroko"]["exercises"] if e["id"] == "budget")
     assert [check["outcome"] for check in budget["checks"]].count("kernel died") == 2
 
 

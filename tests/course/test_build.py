@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -143,10 +144,7 @@ def test_sections_are_joined_in_order_and_named_in_errors(course: Course, tmp_pa
     spoiled = copy_of(course, tmp_path)
     folder = tmp_path / "source" / CHAPTER
     titles = [cell.source for cell in spoiled.assignment(CHAPTER).source.cells]
-    assert [path.name[:2] for path in spoiled.assignment(CHAPTER).sections] == [
-        f"{number:02}" for number in range(14)
-    ]
-    (folder / "03_attention.py").rename(folder / "99_attention.py")
+    (folder / "02_attention.py").rename(folder / "99_attention.py")
     moved = [cell.source for cell in spoiled.assignment(CHAPTER).source.cells]
     assert moved != titles
     assert sorted(moved) == sorted(titles)
@@ -161,6 +159,9 @@ def test_sections_are_joined_in_order_and_named_in_errors(course: Course, tmp_pa
 def test_no_line_of_a_solution_or_hidden_test_is_in_the_release(assignment: Assignment) -> None:
     """By content, and independently of the builder's own check: whole regions, line by line."""
     shown = "\n".join(cell.source for cell in release().cells)
+    source = "\n".join(cell.source for cell in assignment.source.cells)
+    regions = "SOLUTION|HIDDEN TESTS|MARK SCHEME"
+    public = re.sub(rf"### BEGIN ({regions})\n.*?### END \1", "", source, flags=re.DOTALL)
     secret_lines = 0
     for cell in assignment.source.cells:
         for region in ("SOLUTION", "HIDDEN TESTS", "MARK SCHEME"):
@@ -169,8 +170,9 @@ def test_no_line_of_a_solution_or_hidden_test_is_in_the_release(assignment: Assi
                 body = part.split(f"### END {region}")[0]
                 assert body.strip() not in shown
                 for line in filter(lambda line: len(line) > 40, map(str.strip, body.splitlines())):
-                    secret_lines += 1
-                    assert line not in shown, line
+                    if line not in public:  # such as a `with` that a visible test has, too
+                        secret_lines += 1
+                        assert line not in shown, line
     assert secret_lines > 150
     assert "### BEGIN" not in shown
     assert "### END" not in shown
@@ -252,7 +254,7 @@ def test_the_solved_notebook_keeps_the_tags_that_nbval_reads(tmp_path: Path) -> 
     tags = '["demo", "nbval-ignore-output", "raises-exception"]'
     section.write_text(f"{section.read_text()}\n# %% tags={tags}\nprint(1)\n")
     *_, cell = build.make_solved(course.assignment(TINY)).cells
-    assert cell.metadata == {"tags": ["demo", "nbval-ignore-output"]}
+    assert cell.metadata.tags == ["demo", "nbval-ignore-output", "hide-input"]
 
 
 def test_environment_yml_lists_nothing_twice() -> None:
@@ -273,7 +275,7 @@ def test_the_lock_covers_every_dependency() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    wanted = sum(project["optional-dependencies"].values(), project["dependencies"])
     normal = [re.sub(r"[-_.]+", "-", re.split(r"[<>=\[]", line)[0]).lower() for line in wanted]
     lock = dict(
         line.split("==")
@@ -295,7 +297,7 @@ def test_the_oldest_python_admitted_can_install_the_lock(course: Course) -> None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     oldest = project["requires-python"].partition(",")[0].removeprefix(">=") + ".0"
     assert len(course.installed) > 100
-    needs = {name: distribution(name).metadata["Requires-Python"] for name in course.installed}
+    needs = {name: distribution(name).metadata.get("Requires-Python") for name in course.installed}
     too_new = {
         name: wanted for name, wanted in needs.items() if oldest not in SpecifierSet(wanted or "")
     }
@@ -312,3 +314,29 @@ def test_notebooks_stay_small() -> None:
         images = [output.get("data", {}).get("image/png", "") for output in outputs]
         assert sum(map(bool, images)) > 5
         assert max(map(len, images)) < 250_000  # a figure, as text
+
+
+def test_notebooks_name_no_folder_of_the_machine_that_built_them() -> None:
+    """As a warning does that is printed with the file where it was raised."""
+    for path in [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("release/*/*.ipynb")]:
+        text = path.read_text("utf-8")
+        assert "site-packages" not in text, path.name
+        assert str(ROOT) not in text, path.name
+
+
+def test_the_table_of_a_chapter_has_the_minutes_that_its_exercises_say(course: Course) -> None:
+    for name in course.chapters:
+        cells = course.assignment(name).source.cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        rows = dict(
+            re.findall(r"^\| \[(W?\d+\.\d+)\]\(.*\| (\d+)(?: \+ \d+)? \|$", text, re.MULTILINE)
+        )
+        said: dict[str, str] = {}
+        section = ""
+        for line in text.splitlines():
+            if heading := re.match(r"##+ (?:Exercise )?(W?\d+\.\d+)\b", line):
+                section = heading[1]
+            elif minutes := re.search(r"> \*\*Difficulty\*\*.*?\*\*(\d+) minutes\*\*", line):
+                said[section] = minutes[1]
+        assert len(said) >= 2
+        assert {key: rows[key] for key in said} == said, name

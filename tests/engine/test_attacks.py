@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
-import psutil
 from attacks import attacks, table, witness
+from attacks import costs as costs_module
 from nbconvert import HTMLExporter
 from nbgrader.api import Gradebook
 
@@ -27,6 +27,9 @@ COURSE = Path(attacks.__file__).parent / "course"
 EVERY = 12  # an honest submission after so many hostile ones
 HONEST = {"scale": 5.0, "shift": 5.0}
 HALF = {"scale": 0.0, "shift": 5.0}
+# Of an exercise's three checks, each may lose its call, twice if its kernel dies, or sleep through
+# its deadline and the grace after it; its cell may do so, too, before it is left out.
+MOST = {"kernels": 8, "calls": 9, "deadlines": 8}
 
 
 def make_class(folder: Path) -> dict[str, attacks.Attack | None]:
@@ -59,18 +62,6 @@ def make_class(folder: Path) -> dict[str, attacks.Attack | None]:
     return students
 
 
-def processes() -> set[int]:
-    """Who runs on this machine, without the workers of this test run's other tests."""
-    return {p.pid for p in psutil.process_iter() if "autograder-" in " ".join(cmdline(p))}
-
-
-def cmdline(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
 def test_no_attack_works(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -79,7 +70,9 @@ def test_no_attack_works(tmp_path: Path) -> None:
     students = make_class(folder)
     out = tmp_path / "out.json"
     witness.remove_canaries()
-    command = [sys.executable, "-m", "autograder.cli", "grade", attacks.CHAPTER, "--jobs", "2"]
+    costs = tmp_path / "costs.json"
+    command = [sys.executable, costs_module.__file__, str(costs)]
+    command += ["grade", attacks.CHAPTER, "--jobs", "2"]
     with witness.witness():
         done = subprocess.run(
             [*command, "--json", str(out), "--isolation", "full"],
@@ -97,6 +90,7 @@ def test_no_attack_works(tmp_path: Path) -> None:
         for student, attack in students.items()
         for problem in faults(folder, records[student], attack)
     ]
+    problems += too_dear(json.loads(costs.read_text()))
     problems += [f"canary {path.name}" for path in witness.canaries()]
     problems += [f"gradebook: {who}" for who in wrong_in_gradebook(folder, records)]
     page = (folder / "reports" / attacks.CHAPTER / "index.html").read_text()
@@ -106,6 +100,18 @@ def test_no_attack_works(tmp_path: Path) -> None:
         if attack.unsafe and attack.unsafe in page
     ]
     assert not problems, "\n".join(problems)
+
+
+def too_dear(costs: dict[str, dict[str, int]]) -> list[str]:
+    """Submissions that have cost the class too much; prints what each has cost."""
+    dearest = sorted(costs.items(), key=lambda item: (-item[1]["deadlines"], -item[1]["kernels"]))
+    for student, cost in dearest:
+        print(student, *(f"{count} {what}," for what, count in cost.items()))
+    return [
+        f"{student} cost {cost}"
+        for student, cost in costs.items()
+        if any(cost[what] > most for what, most in MOST.items())
+    ]
 
 
 def faults(folder: Path, record: dict, attack: attacks.Attack | None) -> list[str]:

@@ -207,6 +207,17 @@ def test_what_a_proxy_cannot_do_says_so(attempt: Try) -> None:
 # ---------------------------------------------------------------- errors
 
 
+def test_a_forgotten_return_is_suspected_by_name(attempt: Try) -> None:
+    results = attempt(
+        "def f(*_):\n    1\n",
+        called="assert f(1) + 1 == 2",
+        probed="assert probe(lambda: float(f(1))) == 1",
+        through_a_helper="def g():\n    return f(1)\nassert probe(g)[0] == 1",
+    )
+    for result in results.values():
+        assert "Does `f` end with `return`?" in result.message
+
+
 def test_the_students_exceptions_arrive_with_type_text_and_line(attempt: Try) -> None:
     student = """\
 class Odd(ValueError):

@@ -279,6 +279,19 @@ def test_a_server_that_nobody_asked_starts_nothing_and_one_that_was_closed_stays
     assert not server.folder.exists()
 
 
+@pytest.mark.parametrize("isolation", [Isolation.FULL, Isolation.PROCESS])
+def test_a_server_that_was_started_in_vain_is_killed(isolation: Isolation) -> None:
+    server = ForkServer(isolation)
+    server.start()
+    while isolation is Isolation.FULL and not psutil.Process(server.process.pid).children():
+        time.sleep(0.01)
+    alive = descendants(server)
+    server.close()
+    assert psutil.wait_procs(alive, 10)[1] == []
+    assert server.process.returncode != 0  # as it would be when its imports have come to their end
+    assert not server.folder.exists()
+
+
 def test_a_kernel_that_cannot_be_forked_starts_cold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,8 +21,8 @@ from engines import engine
 from autograder.course.build import make_release
 from autograder.course.source import Course, grade_id
 from autograder.engine.fork import ForkServer
+from autograder.engine.handed_in import Submission
 from autograder.engine.options import Limits
-from autograder.engine.submission import Submission
 from autograder.results import Status
 
 COURSE = Path(attacks.__file__).parent / "course"

@@ -14,14 +14,16 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from sample_class import CHAPTER, ROOT, WRITTEN, answer, as_bytes, fill, release
 
 from autograder.course.source import Assignment, grade_id
-from autograder.engine.submission import (
-    MAX_BYTES,
+from autograder.engine.handed_in import (
     MAX_FILE_BYTES,
-    Rejected,
     Submission,
     find_students,
-    parse,
     read_submission,
+)
+from autograder.engine.submission import (
+    MAX_BYTES,
+    Rejected,
+    parse,
     repair,
 )
 from autograder.results import Code
@@ -292,12 +294,12 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_the_only_notebook_may_have_another_name(folder: Path, assignment: Assignment) -> None:
+def test_the_only_notebook_may_have_another_name(folder: Path) -> None:
     data = as_bytes(release())
     (folder / "concepts (1).ipynb").write_bytes(data)
     (folder / "._concepts (1).ipynb").write_bytes(b"of a file system that is not ours")
     (folder / "timestamp.txt").write_text("2026-11-20 10:00:00 UTC")
-    submission = read_submission(folder.parent.parent, "ada", assignment)
+    submission = read_submission(folder.parent.parent, "ada", CHAPTER)
     assert submission.data == data
     assert [sentence(note) for note in submission.notes] == [
         "concepts (1).ipynb was handed in, the only notebook; it was taken for concepts.ipynb"
@@ -306,38 +308,32 @@ def test_the_only_notebook_may_have_another_name(folder: Path, assignment: Assig
     assert submission.sha256 != named.sha256  # the notes on them differ
 
 
-def test_of_two_notebooks_with_other_names_none_is_taken(
-    folder: Path, assignment: Assignment
-) -> None:
+def test_of_two_notebooks_with_other_names_none_is_taken(folder: Path) -> None:
     for name in ("concepts (1).ipynb", "concepts-final.ipynb"):
         (folder / name).write_bytes(as_bytes(release()))
-    submission = read_submission(folder.parent.parent, "ada", assignment)
+    submission = read_submission(folder.parent.parent, "ada", CHAPTER)
     with pytest.raises(Rejected, match=r"concepts \(1\).ipynb, concepts-final.ipynb"):
         parse(submission)
 
 
-def test_beside_the_right_name_others_do_not_matter(folder: Path, assignment: Assignment) -> None:
+def test_beside_the_right_name_others_do_not_matter(folder: Path) -> None:
     (folder / "concepts.ipynb").write_bytes(as_bytes(release()))
     (folder / "draft.ipynb").write_bytes(b"{}")
-    submission = read_submission(folder.parent.parent, "ada", assignment)
+    submission = read_submission(folder.parent.parent, "ada", CHAPTER)
     assert (submission.data, submission.notes) == (as_bytes(release()), ())
 
 
 @pytest.mark.parametrize("name", ["concepts.ipynb", "mine.ipynb"])
-def test_a_link_is_not_followed(
-    name: str, folder: Path, assignment: Assignment, tmp_path: Path
-) -> None:
+def test_a_link_is_not_followed(name: str, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(as_bytes(release()))
     (folder / name).symlink_to(tmp_path / "secret")
-    assert read_submission(folder.parent.parent, "ada", assignment).data == b""
+    assert read_submission(folder.parent.parent, "ada", CHAPTER).data == b""
 
 
-def test_who_has_the_chapters_folder_has_handed_in(
-    folder: Path, assignment: Assignment, tmp_path: Path
-) -> None:
+def test_who_has_the_chapters_folder_has_handed_in(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "bruno" / "ch77_other").mkdir(parents=True)
     (tmp_path / "notes.txt").touch()
-    assert find_students(tmp_path, assignment) == ["ada"]
+    assert find_students(tmp_path, CHAPTER) == ["ada"]
 
 
 @pytest.mark.parametrize("strip", [False, True])
@@ -356,7 +352,7 @@ ANSWERS = {
     "budget": answer("budget", "right_per_token_costs"),
     "attention": answer("attention", "right_einsum"),
     "digits_cnn": "def split_digits(\n" + answer("digits_cnn", "right_functional_api"),  # no Python
-    "plan_numbers": "plan = 1",
+    "plan_numbers": "def plan_numbers():\n    print(80e9 / 1e12, 'TB')",
     "claims_answer": WRITTEN,
     "scenarios_answer": "None of them.",
 }
@@ -407,7 +403,7 @@ def test_a_stripped_test_cell_that_was_edited_is_put_back(repaired: Callable) ->
 
 def test_copies_of_a_stripped_test_cell_are_removed(repaired: Callable) -> None:
     notebook = stripped(release(), ids=False)
-    test = next(cell for cell in notebook.cells if cell.source.startswith("check = Checks"))
+    test = cell_of(release(), "test_budget")
     notebook.cells.append(new_code_cell(test.source))
     made, notes = repaired(notebook)
     assert "test_budget: a copy of this locked cell was removed" in notes

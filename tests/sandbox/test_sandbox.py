@@ -7,25 +7,30 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
+from other_user import as_oneself, as_student, needs_root, open_folder, python_for_all
 from sample_class import ROOT
 from typer.testing import CliRunner
 
 from autograder import cli
+from autograder.classroom import batch
 from autograder.engine.grade import Engine
 from autograder.engine.options import Graded
 from autograder.sandbox import confine as sandbox
-from autograder.sandbox import doctor
+from autograder.sandbox import doctor, shared
 from autograder.sandbox.confine import Isolation, SandboxError
 from autograder.sandbox.doctor import Finding, examine
-from autograder.sandbox.shared import SHARED, SharedFolder
+from autograder.sandbox.shared import SharedFolder
 
 LAYERS = [
     "the grader's home is out of sight",
@@ -79,12 +84,14 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tu
     monkeypatch.setenv("COLUMNS", "300")
     (tmp_path / "submitted").mkdir()
 
-    def graded_class(*arguments: object, **_: object) -> list:
-        print("isolation:", arguments[0].isolation)
-        return []
+    here = batch.here
 
-    monkeypatch.setattr(cli.batch, "grade_class", graded_class)
-    monkeypatch.setattr(cli, "_write_report", lambda *_: tmp_path / "report.html")
+    def said(engine: Engine, *arguments: Any) -> contextlib.AbstractContextManager[batch.Pool]:
+        print("isolation:", engine.isolation)
+        return here(engine, *arguments)
+
+    monkeypatch.setattr(batch, "here", said)
+    monkeypatch.setattr(batch, "grade_class", lambda *_, **__: [])
 
     def run(*arguments: str) -> tuple[int, str]:
         if arguments[0] == "grade":
@@ -112,14 +119,18 @@ def test_process_isolation_claims_no_more_than_it_has() -> None:
         assert not [name for name in layers if name.startswith(layer)]
 
 
-def test_the_doctor_leaves_nothing_behind() -> None:
+def test_the_doctor_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     def footprint() -> tuple[int, int]:
         return len(psutil.Process().children(recursive=True)), psutil.Process().num_fds()
 
-    before = footprint(), sorted(Path(SHARED).glob("autograder-*"))
-    examine(Isolation.FULL)
-    examine(Isolation.PROCESS)
-    assert (footprint(), sorted(Path(SHARED).glob("autograder-*"))) == before
+    before = footprint()
+    with tempfile.TemporaryDirectory(dir=shared.SHARED) as folder:
+        # A place of its own: in the usual one, other tests' engines make folders meanwhile.
+        monkeypatch.setattr(shared, "SHARED", folder)
+        examine(Isolation.FULL)
+        examine(Isolation.PROCESS)
+        assert list(Path(folder).iterdir()) == []
+    assert footprint() == before
 
 
 @pytest.mark.parametrize(
@@ -170,6 +181,30 @@ def test_a_trial_that_is_cut_short_is_no_layer_that_holds(monkeypatch: pytest.Mo
     assert finding.layer.startswith("no signals")
     assert not finding.holds
     assert finding.seen == "the trial was ended by force"
+
+
+@pytest.mark.parametrize("who", ["self", pytest.param("another user", marks=needs_root)])
+def test_an_environment_in_the_temporary_folder_is_no_obstacle(who: str) -> None:
+    """It was, for users without rights: `mount … Invalid argument`, and weaker isolation.
+
+    The package was mounted inside of the environment that it is installed in.
+    """
+    python, run = (
+        (Path(sys.executable), as_oneself) if who == "self" else (python_for_all(), as_student)
+    )
+    with open_folder("/tmp") as folder:
+        new = folder / "environment"
+        subprocess.run([python, "-m", "venv", "--without-pip", new], check=True)
+        site = new / "lib" / "python3.11" / "site-packages"
+        shutil.copytree(sandbox.PACKAGE, site / "autograder")
+        shutil.copy(Path(sysconfig.get_path("purelib"), "pyseccomp.py"), site)
+        code = (
+            "from autograder.sandbox.doctor import Isolation, examine\n"
+            "print([f for f in examine(Isolation.FULL) if not f.holds])"
+        )
+        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+        done = run(new / "bin" / "python", "-c", code)
+    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.usefixtures("no_bwrap")
@@ -353,8 +388,10 @@ def test_detached_descendants_are_dead_when_grading_ends(said: Cell) -> None:
         "print(os.read(told, 7).decode())\n"
     )
     assert text == "started\n"
-    alive = [p.cmdline() for p in psutil.process_iter() if p.status() != psutil.STATUS_ZOMBIE]
-    assert [line for line in alive if "86397" in line] == []
+    # `process_iter` passes over processes of other tests that end while it looks.
+    there = [process.info for process in psutil.process_iter(["cmdline", "status"])]
+    alive = [info["cmdline"] for info in there if info["status"] != psutil.STATUS_ZOMBIE]
+    assert [line for line in alive if "86397" in (line or [])] == []
 
 
 def test_submissions_do_not_see_each_others_files_or_processes(said: Cell) -> None:

@@ -54,6 +54,7 @@ class Proxy:
     def __init__(self, name: str, channel: _Channel):
         self._name = name
         self._channel = channel
+        self.__module__ = "__main__"  # as the student's own function has it
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._channel.call(self, args, kwargs)

@@ -17,11 +17,19 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
-from autograder.checks import MAX_PRINTED, blamed_frame, seed_everything, use_float64
+from autograder.checks import (
+    MAX_PRINTED,
+    blamed_frame,
+    seed_everything,
+    suspected_of_none,
+    use_float64,
+)
 from autograder.engine import wire
 
 # Forked kernels find the number of their channel here.
 CHANNEL_VARIABLE = "AUTOGRADER_CHANNEL"
+# And here, how many characters a cell may print: until they are dropped, and until it is ended.
+PRINT_VARIABLE = "AUTOGRADER_PRINT"
 
 
 def serve() -> None:
@@ -88,5 +96,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
     except Exception:
         text = ""
     frame = blamed_frame(error.__traceback__)
+    if frame is None and error.__traceback__ and (probe := error.__traceback__.tb_next):
+        text = suspected_of_none(error, probe.tb_frame.f_code.co_filename) or text
     where = None if frame is None else (frame.lineno, frame.name, (frame.line or "")[:200])
     return {"type": type(error).__name__[:100], "text": text, "where": where}

@@ -25,6 +25,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,13 @@ from typing import Any
 from threadpoolctl import LibController, ThreadpoolController
 
 from autograder.engine.inside import judge
-from autograder.engine.inside.remote import CHANNEL_VARIABLE
+from autograder.engine.inside.remote import CHANNEL_VARIABLE, PRINT_VARIABLE
 from autograder.sandbox import confine as sandbox
 from autograder.sandbox.confine import Isolation, Resources
 
+# All of it for every chapter: the set-up cells of each import Keras, and torch._dynamo, which is
+# nearly all that torch.distributed.fsdp takes, is needed at an optimiser's first step. Only
+# Transformers is for some: a sixth of the seconds.
 PRELOADED = (
     "IPython.core.completerlib",
     "IPython.core.debugger",
@@ -52,6 +56,9 @@ PRELOADED = (
     "sklearn.linear_model",
     "sqlite3",
     "torch",
+    "torch.distributed.fsdp",
+    "torch.distributed.pipelining",
+    "torch.distributed.tensor",
     "torch.utils.flop_counter",
     "tensorflow",
     "tornado.platform.asyncio",
@@ -203,6 +210,8 @@ class _Server:
             if channel is None or request["kind"] == "kernel":
                 if channel is not None:
                     os.environ[CHANNEL_VARIABLE] = str(channel.detach())
+                    _limit_printing(*map(int, os.environ.pop(PRINT_VARIABLE).split()))
+                    _lose_no_message()
                 _run_ipykernel(request["command"])
             else:
                 judge.run(channel)
@@ -318,6 +327,61 @@ def _limit_threads(number: int, thread_pools: ThreadPools) -> None:
         torch.set_num_threads(number)
         tf.config.threading.set_intra_op_parallelism_threads(number)
         tf.config.threading.set_inter_op_parallelism_threads(number)
+
+
+class PrintsTooMuch(KeyboardInterrupt):
+    """Ends a cell that prints without end."""
+
+
+def _limit_printing(kept: int, most: int) -> None:
+    """Cuts what a cell prints, and ends the cell if it prints far too much.
+
+    The grader cuts it, too, but how far a cell has come when the grader's interrupt arrives
+    depends on what else the machine does; here it always ends at the same character. And a kernel
+    with next to nothing to send has answered soon after. This is in the student's hands: whoever
+    takes it away meets the grader's own limit.
+
+    Args:
+        kept: characters of a cell's output that are sent.
+        most: characters after which the cell is ended.
+    """
+    from ipykernel.iostream import OutStream
+
+    write = OutStream.write
+    printed, cell = 0, ""
+
+    def limited(stream: OutStream, string: str) -> int | None:
+        nonlocal printed, cell
+        if isinstance(string, str):
+            current = stream.parent_header.get("msg_id", "")
+            if current != cell:
+                printed, cell = 0, current
+            before, printed = printed, printed + len(string)
+            if printed > most and threading.current_thread() is threading.main_thread():
+                raise PrintsTooMuch
+            if before < kept:
+                write(stream, string[: kept - before])
+            return len(string)
+        return write(stream, string)
+
+    OutStream.write = limited
+
+
+def _lose_no_message() -> None:
+    """Has the kernel wait for a grader that reads slowly.
+
+    It would throw away what is more than a thousand messages, the one that says that a cell has
+    ended among them.
+    """
+    import zmq
+    from ipykernel import kernelapp
+
+    class Patient(kernelapp.IOPubThread):
+        def __init__(self, socket: zmq.Socket[bytes], **options: Any):
+            socket.setsockopt(zmq.XPUB_NODROP, 1)
+            super().__init__(socket, **options)
+
+    kernelapp.IOPubThread = Patient
 
 
 def _run_ipykernel(command: list[str]) -> None:

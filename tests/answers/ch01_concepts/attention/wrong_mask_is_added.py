@@ -1,5 +1,5 @@
 # Wrong: the Boolean mask is added to the scores as if it were a bias
-# Fails: averages_three_values, masks_like_torch, survives_large_scores, gradients_agree_with_torch, layer_masks_each_sequence
+# Fails: masks_by_hand, masks_like_torch, survives_large_scores, gradients_agree_with_torch, layer_masks_each_sequence
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,5 @@
 # Wrong: forbidden scores become zero instead of minus infinity
-# Fails: averages_three_values, masks_like_torch, survives_large_scores, a_blind_query_gets_zeros, gradients_agree_with_torch, layer_masks_each_sequence
+# Fails: masks_by_hand, masks_like_torch, survives_large_scores, a_blind_query_gets_zeros, gradients_agree_with_torch, layer_masks_each_sequence
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:

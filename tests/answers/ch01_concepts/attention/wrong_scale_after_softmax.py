@@ -1,5 +1,5 @@
 # Wrong: the weights are divided by the root instead of the scores
-# Fails: averages_three_values, agrees_with_torch, survives_large_scores
+# Fails: masks_by_hand, agrees_with_torch, survives_large_scores
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:

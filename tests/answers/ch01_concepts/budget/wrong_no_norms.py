@@ -1,5 +1,5 @@
 # Wrong: the norms are not counted
-# Fails: counts_gpt2_small, counts_like_transformers, bytes_per_parameter, costs_of_the_toy
+# Fails: counts_gpt2_small, counts_like_transformers, bytes_per_parameter, counts_the_toy, trains_the_toy_in_memory
 def parameter_count(config: DecoderConfig) -> int:
     d, f, L = config.d_model, config.d_ff, config.n_layers
     kv = config.n_kv_heads * config.head_dim

@@ -1,5 +1,5 @@
 # Wrong: a multiplication and an addition count as one operation
-# Fails: forward_flops_are_counted, training_flops_are_counted, costs_of_the_toy
+# Fails: forward_flops_are_counted, training_flops_are_counted, multiplies_in_the_toy, trains_the_toy
 def parameter_count(config: DecoderConfig) -> int:
     d, f, L = config.d_model, config.d_ff, config.n_layers
     kv = config.n_kv_heads * config.head_dim

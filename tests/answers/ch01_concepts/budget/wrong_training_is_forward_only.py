@@ -1,5 +1,5 @@
 # Wrong: training costs as much as the forward pass
-# Fails: training_flops_are_counted, costs_of_the_toy
+# Fails: training_flops_are_counted, trains_the_toy
 def parameter_count(config: DecoderConfig) -> int:
     d, f, L = config.d_model, config.d_ff, config.n_layers
     kv = config.n_kv_heads * config.head_dim

@@ -1,5 +1,5 @@
 # Wrong: the utilisation is taken to be a percentage
-# Fails: hours_of_work, costs_of_the_toy
+# Fails: hours_of_work, takes_its_hours
 def parameter_count(config: DecoderConfig) -> int:
     d, f, L = config.d_model, config.d_ff, config.n_layers
     kv = config.n_kv_heads * config.head_dim

@@ -12,12 +12,6 @@ def entropy_rate(transition: torch.Tensor) -> float:
     return float(shares @ torch.special.entr(transition).sum(-1).flatten())
 
 
-def split_stream(stream: torch.Tensor, validation_share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cuts a stream in two: training tokens first, validation tokens after them."""
-    cut = len(stream) - round(validation_share * len(stream))
-    return stream[:cut], stream[cut:]
-
-
 def draw_windows(
     stream: torch.Tensor, n_windows: int, length: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -25,16 +19,6 @@ def draw_windows(
     starts = torch.randint(len(stream) - length, (n_windows, 1), generator=generator)
     places = starts + torch.arange(length)
     return stream[places], stream[places + 1]
-
-
-def lm_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy per token in nats, as a scalar through which gradients flow."""
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-
-
-def bits_and_perplexity(nats: float) -> tuple[float, float]:
-    """A loss in nats per token, as bits per token and as perplexity."""
-    return nats / math.log(2), math.exp(nats)
 
 
 def evaluate_lm(model: nn.Module, stream: torch.Tensor, length: int) -> float:

@@ -8,24 +8,11 @@ def entropy_rate(transition):
     return float(pairs @ entropies)
 
 
-def split_stream(stream, validation_share):
-    n_training = math.floor(len(stream) * (1 - validation_share))
-    return tuple(stream.split([n_training, len(stream) - n_training]))
-
-
 def draw_windows(stream, n_windows, length, generator):
     weights = torch.ones(len(stream) - length)
     starts = torch.multinomial(weights, n_windows, replacement=True, generator=generator)
     at = starts.unsqueeze(1) + torch.arange(length).unsqueeze(0)
     return stream.take(at), stream.take(at + 1)
-
-
-def lm_loss(logits, targets):
-    return nn.CrossEntropyLoss()(logits.permute(0, 2, 1).double(), targets)
-
-
-def bits_and_perplexity(nats):
-    return nats / math.log(2), math.exp(nats)
 
 
 def evaluate_lm(model, stream, length):

@@ -13,23 +13,10 @@ def entropy_rate(transition):
     return -(pairs.reshape(v, v, 1) * p * logs).sum()
 
 
-def split_stream(stream, validation_share):
-    cut = len(stream) - int(validation_share * len(stream))
-    return stream[:cut], stream[cut:]
-
-
 def draw_windows(stream, n_windows, length, generator):
     runs = stream.unfold(0, length + 1, 1)
     chosen = runs[torch.randint(len(runs), (n_windows,), generator=generator)]
     return chosen[:, :length], chosen[:, 1:]
-
-
-def lm_loss(logits, targets):
-    return -F.log_softmax(logits, dim=-1).gather(2, targets[..., None]).mean()
-
-
-def bits_and_perplexity(nats):
-    return nats * math.log2(math.e), math.e**nats
 
 
 def evaluate_lm(model, stream, length):

@@ -9,23 +9,10 @@ def entropy_rate(transition):
     return -torch.einsum("ab,abc->", pairs, torch.xlogy(transition, transition)).item()
 
 
-def split_stream(stream, validation_share):
-    cut = len(stream) - int(validation_share * len(stream))
-    return stream[:cut], stream[cut:]
-
-
 def draw_windows(stream, n_windows, length, generator):
     starts = torch.randint(0, len(stream) - length, (n_windows,), generator=generator)
     windows = torch.stack([stream[s : s + length + 1] for s in starts])
     return windows[:, :-1], windows[:, 1:]
-
-
-def lm_loss(logits, targets):
-    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
-
-
-def bits_and_perplexity(nats):
-    return nats / math.log(2), math.exp(nats)
 
 
 def evaluate_lm(model, stream, length):

@@ -16,11 +16,6 @@ def entropy_rate(transition):
     return rate
 
 
-def split_stream(stream, validation_share):
-    cut = len(stream) - int(validation_share * len(stream))
-    return stream[:cut], stream[cut:]
-
-
 def draw_windows(stream, n_windows, length, generator):
     x = torch.empty(n_windows, length, dtype=torch.int64)
     y = torch.empty(n_windows, length, dtype=torch.int64)
@@ -29,15 +24,6 @@ def draw_windows(stream, n_windows, length, generator):
         x[row] = stream[start : start + length]
         y[row] = stream[start + 1 : start + length + 1]
     return x, y
-
-
-def lm_loss(logits, targets):
-    picked = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return (torch.logsumexp(logits, -1) - picked).mean()
-
-
-def bits_and_perplexity(nats):
-    return nats / math.log(2), math.exp(nats)
 
 
 def evaluate_lm(model, stream, length):

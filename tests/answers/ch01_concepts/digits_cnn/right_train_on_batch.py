@@ -5,7 +5,7 @@ def split_digits(images, labels, seed):
     everything = np.arange(len(images))
     rest, test = train_test_split(everything, test_size=0.2, random_state=seed, stratify=labels)
     training, validation = train_test_split(rest, test_size=0.25, random_state=seed, stratify=labels[rest])
-    x = (images / images.max()).astype("float32")[..., np.newaxis]
+    x = (images / 16).astype("float32")[..., np.newaxis]
     return tuple((x[part], labels[part]) for part in (training, validation, test))
 
 

@@ -1,9 +1,4 @@
 # Right: one draw of noise cut in halves, sigmoid_cross_entropy_with_logits, a compiled helper per half
-def upsampling_plan(size):
-    doublings = max(k for k in range(32) if size % 2**k == 0 and size / 2**k >= 4)
-    return int(size / 2**doublings), doublings
-
-
 def build_generator(size, latent=16, width=32):
     start, doublings = upsampling_plan(size)
     block = lambda: [keras.layers.BatchNormalization(), keras.layers.Activation(keras.ops.relu)]
@@ -12,14 +7,6 @@ def build_generator(size, latent=16, width=32):
     first = [keras.layers.Dense(start * start * width), keras.layers.Reshape((start, start, width)), *block()]
     last = keras.layers.Conv2D(filters=1, kernel_size=3, padding="same", activation=keras.activations.sigmoid)
     return keras.Sequential([keras.Input(shape=(latent,)), *first, *layers, last], name="generator")
-
-
-def build_discriminator(size, width=32):
-    convolutions = [
-        keras.layers.Conv2D(width, 4, 2, "same", activation=lambda x: tf.nn.leaky_relu(x, alpha=0.2))
-        for _ in range(upsampling_plan(size)[1])
-    ]
-    return keras.Sequential([keras.Input((size, size, 1)), *convolutions, keras.layers.Reshape((-1,)), keras.layers.Dense(1)])
 
 
 def bce(label, logits):

@@ -1,13 +1,4 @@
 # Right: by a reader who saw the release alone
-def upsampling_plan(size: int) -> tuple[int, int]:
-    """The smallest start >= 4 with start * 2**doublings == size."""
-    start, doublings = size, 0
-    while start % 2 == 0 and start >= 8:
-        start //= 2
-        doublings += 1
-    return start, doublings
-
-
 def build_generator(size: int, latent: int = 16, width: int = 32) -> keras.Model:
     """The generator: (m, latent) noise to (m, size, size, 1) images."""
     layers = keras.layers
@@ -24,19 +15,6 @@ def build_generator(size: int, latent: int = 16, width: int = 32) -> keras.Model
         model.add(layers.BatchNormalization())
         model.add(layers.ReLU())
     model.add(layers.Conv2D(1, 3, padding="same", activation="sigmoid"))
-    return model
-
-
-def build_discriminator(size: int, width: int = 32) -> keras.Model:
-    """The discriminator: (m, size, size, 1) images to (m, 1) logits."""
-    layers = keras.layers
-    _, doublings = upsampling_plan(size)
-    model = keras.Sequential([keras.Input((size, size, 1))])
-    for _ in range(doublings):
-        model.add(layers.Conv2D(width, 4, strides=2, padding="same"))
-        model.add(layers.LeakyReLU(negative_slope=0.2))
-    model.add(layers.Flatten())
-    model.add(layers.Dense(1))
     return model
 
 

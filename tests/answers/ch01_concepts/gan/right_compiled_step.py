@@ -1,10 +1,4 @@
 # Right: the step is a tf.function itself; softplus from max and log1p; bits of the size
-def upsampling_plan(size):
-    twos = (size & -size).bit_length() - 1
-    doublings = min(twos, size.bit_length() - 3)
-    return size >> doublings, doublings
-
-
 def build_generator(size, latent=16, width=32):
     start, doublings = upsampling_plan(size)
     model = keras.models.Sequential()
@@ -20,20 +14,8 @@ def build_generator(size, latent=16, width=32):
     return model
 
 
-def build_discriminator(size, width=32):
-    model = keras.models.Sequential()
-    model.add(keras.layers.InputLayer(shape=(size, size, 1)))
-    while size % 2 == 0 and size >= 8:
-        model.add(keras.layers.Conv2D(width, 4, strides=2, padding="same", use_bias=False))
-        model.add(keras.layers.LeakyReLU(0.2))
-        size //= 2
-    model.add(keras.layers.Flatten())
-    model.add(keras.layers.Dense(1))
-    return model
-
-
-def minus_log_sigmoid(x):
-    return tf.reduce_mean(tf.maximum(-x, 0) + tf.math.log1p(tf.exp(-tf.abs(x))))
+def minus_log_sigmoid(logits):
+    return -tf.reduce_mean(tf.math.log_sigmoid(logits))
 
 
 def discriminator_loss(real_logits, fake_logits):

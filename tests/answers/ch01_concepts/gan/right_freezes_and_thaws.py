@@ -1,11 +1,4 @@
 # Right: the discriminator is frozen for the second half layer by layer, and set back; losses by logaddexp
-def upsampling_plan(size):
-    start, doublings = size, 0
-    while start % 2 == 0 and start >= 8:
-        start, doublings = start // 2, doublings + 1
-    return start, doublings
-
-
 def build_generator(size, latent=16, width=32):
     start, doublings = upsampling_plan(size)
     model = keras.Sequential([keras.Input((latent,))])
@@ -21,23 +14,13 @@ def build_generator(size, latent=16, width=32):
     return model
 
 
-def build_discriminator(size, width=32):
-    model = keras.Sequential([keras.Input((size, size, 1))])
-    for _ in range(upsampling_plan(size)[1]):
-        model.add(keras.layers.Conv2D(width, 4, strides=2, padding="same"))
-        model.add(keras.layers.LeakyReLU(negative_slope=0.2))
-    model.add(keras.layers.Flatten())
-    model.add(keras.layers.Dense(1))
-    return model
-
-
 def discriminator_loss(real_logits, fake_logits):
     ops = keras.ops
-    return ops.mean(ops.logaddexp(0.0, -real_logits)) + ops.mean(ops.logaddexp(0.0, fake_logits))
+    return ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
 
 
 def generator_loss(fake_logits):
-    return keras.ops.mean(keras.ops.logaddexp(0.0, -fake_logits))
+    return keras.ops.mean(keras.ops.softplus(-fake_logits))
 
 
 def gan_step(generator, discriminator, generator_optimizer, discriminator_optimizer, images, latent):

@@ -1,13 +1,4 @@
 # Right: Keras alone: functional networks, BinaryCrossentropy, apply_gradients
-def upsampling_plan(size):
-    for start in range(4, size + 1):
-        doublings = 0
-        while start << doublings < size:
-            doublings += 1
-        if start << doublings == size:
-            return start, doublings
-
-
 def build_generator(size, latent=16, width=32):
     start, doublings = upsampling_plan(size)
     x = noise = keras.Input((latent,))
@@ -19,14 +10,6 @@ def build_generator(size, latent=16, width=32):
         x = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(x))
     x = keras.layers.Conv2D(1, 3, padding="same")(x)
     return keras.Model(noise, keras.layers.Activation("sigmoid")(x))
-
-
-def build_discriminator(size, width=32):
-    _, doublings = upsampling_plan(size)
-    x = image = keras.Input((size, size, 1))
-    for _ in range(doublings):
-        x = keras.layers.Conv2D(width, 4, 2, "same", activation="leaky_relu")(x)  # the function's slope is 0.2
-    return keras.Model(image, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
 
 
 cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)

@@ -1,11 +1,4 @@
 # Right: networks as classes, the discriminator called once on real and generated images together
-def upsampling_plan(size):
-    if size % 2 or size < 8:
-        return size, 0
-    start, doublings = upsampling_plan(size // 2)
-    return start, doublings + 1
-
-
 class Generator(keras.Model):
     def __init__(self, start, doublings, width):
         super().__init__()
@@ -23,29 +16,9 @@ class Generator(keras.Model):
         return tf.sigmoid(self.to_pixels(x))
 
 
-class Discriminator(keras.Model):
-    def __init__(self, doublings, width):
-        super().__init__()
-        self.down = [keras.layers.Conv2D(width, 4, strides=2, padding="same") for _ in range(doublings)]
-        self.flatten = keras.layers.Flatten()
-        self.logit = keras.layers.Dense(1)
-
-    def call(self, x):
-        for down in self.down:
-            x = down(x)
-            x = tf.maximum(x, 0.2 * x)
-        return self.logit(self.flatten(x))
-
-
 def build_generator(size, latent=16, width=32):
     model = Generator(*upsampling_plan(size), width)
     model(np.zeros((1, latent), "float32"))
-    return model
-
-
-def build_discriminator(size, width=32):
-    model = Discriminator(upsampling_plan(size)[1], width)
-    model(np.zeros((1, size, size, 1), "float32"))
     return model
 
 

@@ -1,12 +1,5 @@
 # Wrong: half as many generated images as real ones
 # Fails: trains_on_fresh_noise
-def upsampling_plan(size):
-    start, doublings = size, 0
-    while start % 2 == 0 and start >= 8:
-        start, doublings = start // 2, doublings + 1
-    return start, doublings
-
-
 def build_generator(size, latent=16, width=32):
     start, doublings = upsampling_plan(size)
     model = keras.Sequential([keras.Input((latent,))])
@@ -19,16 +12,6 @@ def build_generator(size, latent=16, width=32):
         model.add(keras.layers.BatchNormalization())
         model.add(keras.layers.ReLU())
     model.add(keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid"))
-    return model
-
-
-def build_discriminator(size, width=32):
-    model = keras.Sequential([keras.Input((size, size, 1))])
-    for _ in range(upsampling_plan(size)[1]):
-        model.add(keras.layers.Conv2D(width, 4, strides=2, padding="same"))
-        model.add(keras.layers.LeakyReLU(negative_slope=0.2))
-    model.add(keras.layers.Flatten())
-    model.add(keras.layers.Dense(1))
     return model
 
 

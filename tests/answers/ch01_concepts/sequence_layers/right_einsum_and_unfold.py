@@ -29,12 +29,3 @@ def causal_stack(x, layers):
 
     first, *rest = layers
     return reduce(lambda y, layer: causal_conv(torch.relu(y), *layer), rest, causal_conv(x, *first))
-
-
-def receptive_field(kernel, dilations):
-    return int(1 + (kernel - 1) * np.sum(dilations))
-
-
-def gradient_by_distance(model, x):
-    jacobian = torch.func.jacrev(lambda s: model(s[None])[0, -1])(x[0])
-    return jacobian.detach().square().sum((0, 2)).sqrt().flip(-1)

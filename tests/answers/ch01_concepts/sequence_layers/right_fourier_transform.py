@@ -40,13 +40,3 @@ def causal_stack(x, layers):
     if len(layers) == 1:
         return causal_conv(x, *layers[0])
     return causal_stack(F.relu(causal_conv(x, *layers[0])), layers[1:])
-
-
-def receptive_field(kernel, dilations):
-    return 1.0 + sum([d * (kernel - 1) for d in dilations])
-
-
-def gradient_by_distance(model, x):
-    whole = torch.autograd.functional.jacobian(model, x)  # (1, T, d_out, 1, T, d)
-    last = whole[0, -1, :, 0]
-    return torch.stack([torch.linalg.norm(last[:, t]) for t in range(x.shape[1] - 1, -1, -1)])

@@ -45,19 +45,3 @@ def causal_stack(x, layers):
     for layer in layers[1:]:
         x = causal_conv(x.clamp(min=0), *layer)
     return x
-
-
-def receptive_field(kernel, dilations):
-    oldest = 0
-    for dilation in reversed(dilations):
-        for _ in range(kernel - 1):
-            oldest -= dilation
-    return 1 - oldest
-
-
-def gradient_by_distance(model, x):
-    x = x.detach().clone().requires_grad_(True)
-    last = model(x)[0, -1]
-    rows = [torch.autograd.grad(last[k], x, retain_graph=True)[0][0] for k in range(len(last))]
-    length = x.shape[1]
-    return torch.stack([torch.stack([row[length - 1 - k] for row in rows]).norm() for k in range(length)])

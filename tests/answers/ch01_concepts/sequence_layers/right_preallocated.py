@@ -38,18 +38,3 @@ def causal_stack(x, layers):
         if weight is not layers[-1][0]:
             x = nn.functional.threshold(x, 0.0, 0.0)
     return x
-
-
-def receptive_field(kernel, dilations):
-    seen = {0}
-    for dilation in dilations:
-        seen |= {position + (kernel - 1) * dilation for position in seen}
-    return max(seen) + 1
-
-
-def gradient_by_distance(model, x):
-    inputs = x.detach().requires_grad_()
-    last = model(inputs)[0, -1]
-    directions = torch.eye(len(last), dtype=last.dtype)
-    (rows,) = torch.autograd.grad(last, inputs, directions, is_grads_batched=True)
-    return torch.linalg.vector_norm(rows, dim=(0, 1, 3)).flip(dims=[0])

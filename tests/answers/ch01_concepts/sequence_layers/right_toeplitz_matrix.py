@@ -38,19 +38,3 @@ def causal_stack(x, layers):
         x = causal_conv(x, *layer)
         x = torch.where(x > 0, x, torch.zeros_like(x)) if n < last else x
     return x
-
-
-def receptive_field(kernel, dilations):
-    field = 1
-    for dilation in dilations:
-        field = field + (kernel - 1) * dilation
-    return field
-
-
-def gradient_by_distance(model, x):
-    with torch.enable_grad():
-        d_out = model(x).shape[-1]
-        copies = x.expand(d_out, -1, -1).clone().requires_grad_()
-        total = model(copies)[:, -1].diagonal().sum()  # copy i is asked about feature i
-        gradient = torch.autograd.grad(total, copies)[0]
-    return gradient.pow(2).sum(dim=(0, 2)).sqrt().flip(0)

@@ -43,17 +43,3 @@ def causal_stack(x, layers):
         x = F.relu(causal_conv(x, weight, bias, dilation))
     weight, bias, dilation = layers[-1]
     return causal_conv(x, weight, bias, dilation)
-
-
-def receptive_field(kernel, dilations):
-    return 1 + sum((kernel - 1) * dilation for dilation in dilations)
-
-
-def gradient_by_distance(model, x):
-    inputs = x.clone().requires_grad_()
-    last = model(inputs)[0, -1]
-    squares = torch.zeros_like(x)
-    for y in last:
-        (gradient,) = torch.autograd.grad(y, inputs, retain_graph=True)
-        squares = squares + gradient**2
-    return squares[0].sum(-1).sqrt().flip(0)

@@ -21,7 +21,7 @@ class DecoupledAdam(torch.optim.Optimizer):
 
 
 def decay_groups(model, weight_decay):
-    spared = [p for m in model.modules() if isinstance(m, NORM_LAYERS) for p in m.parameters()]
+    spared = [p for m in model.modules() if isinstance(m, NORM_LAYERS) for p in m.parameters(recurse=False)]
     spared += [p for name, p in model.named_parameters(remove_duplicate=False) if "bias" in name.split(".")[-1]]
     spared = dict.fromkeys(spared)
     rest = [p for p in model.parameters() if p not in spared and p.requires_grad]

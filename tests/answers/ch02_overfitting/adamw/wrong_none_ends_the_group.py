@@ -1,5 +1,5 @@
 # Wrong: the first parameter without gradient ends the loop
-# Fails: skips_without_gradient
+# Fails: leaves_out_what_has_no_gradient, skips_without_gradient
 class DecoupledAdam(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))

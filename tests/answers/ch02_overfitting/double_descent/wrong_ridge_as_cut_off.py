@@ -1,5 +1,5 @@
 # Wrong: drops singular values whose square is below the strength
-# Fails: ridge_agrees_with_sklearn, solves_by_hand
+# Fails: ridge_agrees_with_sklearn, shrinks_by_hand
 def random_features(X, width, seed):
     directions = np.random.default_rng(seed).standard_normal((width, X.shape[1]))
     return np.maximum(X @ directions.T, 0) / np.sqrt(width)

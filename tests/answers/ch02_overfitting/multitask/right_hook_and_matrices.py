@@ -51,6 +51,7 @@ def multitask_backward(model, losses, weights, surgery=False):
         with torch.no_grad():
             direction = project_conflicts(rows).sum(0)
             for p in trunk:
-                p.grad.zero_()
-                p.grad += direction[start : start + p.numel()].view(p.shape)
+                if p.grad is not None:
+                    p.grad.zero_()
+                    p.grad += direction[start : start + p.numel()].view(p.shape)
                 start += p.numel()

@@ -42,5 +42,5 @@ def multitask_backward(model, losses, weights, surgery=False):
     (weights @ losses).backward()
     start = 0
     for p in model.trunk.parameters():
-        p.grad.copy_((weights @ rows)[start : start + p.numel()].view(p.shape))
+        p.grad = (weights @ rows)[start : start + p.numel()].view(p.shape).clone()
         start += p.numel()

@@ -60,5 +60,5 @@ def multitask_backward(model, losses, weights, surgery=False):
     for head in model.heads:
         head.zero_grad()
     own = list(model.heads.parameters())
-    for p, g in zip(own, torch.autograd.grad(sum(w * loss for w, loss in zip(weights, losses)), own)):
+    for p, g in zip(own, torch.autograd.grad(sum(w * loss for w, loss in zip(weights, losses)), own, allow_unused=True)):
         p.grad = g

@@ -1,0 +1,1 @@
+"""Studying alone: a learner's own checks, hints, solutions and progress."""

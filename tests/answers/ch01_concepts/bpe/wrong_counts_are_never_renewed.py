@@ -1,0 +1,47 @@
+# Wrong: the most frequent pairs of bytes are all taken from one count
+# Fails: learns_abracadabra, learns_like_the_library
+
+def merge(tokens, pair, new):
+    merged, i = [], 0
+    while i < len(tokens):
+        if tuple(tokens[i : i + 2]) == pair:
+            merged.append(new)
+            i += 2
+        else:
+            merged.append(tokens[i])
+            i += 1
+    return merged
+
+
+def train_bpe(text, vocab_size):
+    if vocab_size < 256:
+        raise ValueError("a vocabulary has at least 256 tokens")
+    counts = Counter()
+    for piece in split_text(text):
+        counts.update(zip(piece.encode(), piece.encode()[1:]))
+    return sorted(counts, key=lambda pair: (-counts[pair], pair))[: vocab_size - 256]
+
+
+def encode(text, merges):
+    ids = []
+    for piece in split_text(text):
+        tokens = list(piece.encode())
+        for i, pair in enumerate(merges):
+            tokens = merge(tokens, pair, 256 + i)
+        ids += tokens
+    return ids
+
+
+def token_bytes(merges):
+    table = [bytes([i]) for i in range(256)]
+    for a, b in merges:
+        table.append(table[a] + table[b])
+    return table
+
+
+def decode(ids, merges):
+    table = token_bytes(merges)
+    for i in ids:
+        if i < 0 or i >= len(table):
+            raise ValueError(f"there is no token {i}")
+    return b"".join([table[i] for i in ids]).decode("utf-8", errors="replace")

@@ -1,0 +1,51 @@
+# Wrong: a stream shorter than one window has no window, and so no loss
+# Fails: evaluates_by_hand, evaluates_each_token_once
+def entropy_rate(transition):
+    p = transition.numpy()
+    v = p.shape[0]
+    chain = np.zeros((v * v, v * v))
+    for a in range(v):
+        for b in range(v):
+            chain[a * v + b, b * v : (b + 1) * v] = p[a, b]
+    values, vectors = np.linalg.eig(chain.T)
+    pairs = vectors[:, np.argmin(abs(values - 1))].real
+    pairs /= pairs.sum()
+    logs = np.log(np.where(p > 0, p, 1))
+    return -(pairs.reshape(v, v, 1) * p * logs).sum()
+
+
+def draw_windows(stream, n_windows, length, generator):
+    starts = torch.randint(0, len(stream) - length, (n_windows,), generator=generator)
+    windows = torch.stack([stream[s : s + length + 1] for s in starts])
+    return windows[:, :-1], windows[:, 1:]
+
+
+def evaluate_lm(model, stream, length):
+    if len(stream) <= length:
+        return 0.0
+    was_training = model.training
+    model.eval()
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for start in range(0, len(stream) - 1, length):
+            y = stream[start + 1 : start + 1 + length]
+            x = stream[start : start + len(y)]
+            total += lm_loss(model(x[None]), y[None]).item() * len(y)
+            count += len(y)
+    model.train(was_training)
+    return total / count
+
+
+def train_lm(model, optimizer, training, validation, generator, steps, every, n_windows, length):
+    losses = [evaluate_lm(model, validation, length)]
+    for step in range(steps):
+        model.train()
+        x, y = draw_windows(training, n_windows, length, generator)
+        optimizer.zero_grad()
+        loss = lm_loss(model(x), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % every == 0:
+            losses.append(evaluate_lm(model, validation, length))
+    return losses

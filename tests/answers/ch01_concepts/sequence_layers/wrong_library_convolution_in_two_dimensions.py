@@ -1,0 +1,38 @@
+# Wrong: the library's convolution of images, one pixel high
+# Fails: layer_agrees_with_conv1d, stack_agrees_with_conv1d
+def lstm_step(x, h, c, weights):
+    w_x, w_h, b_x, b_h = weights
+    m = h.shape[1]
+    sums = x @ w_x.T + h @ w_h.T + b_x + b_h
+    i = torch.sigmoid(sums[:, :m])
+    f = torch.sigmoid(sums[:, m : 2 * m])
+    g = torch.tanh(sums[:, 2 * m : 3 * m])
+    o = torch.sigmoid(sums[:, 3 * m :])
+    new_c = f * c + i * g
+    new_h = o * torch.tanh(new_c)
+    return new_h, new_c
+
+
+def lstm(x, weights, state=None):
+    if state is None:
+        h = torch.zeros(x.shape[0], weights[3].shape[0] // 4, dtype=x.dtype)
+        c = torch.zeros(x.shape[0], weights[3].shape[0] // 4, dtype=x.dtype)
+    else:
+        h, c = state
+    states = []
+    for t in range(x.shape[1]):
+        h, c = lstm_step(x[:, t], h, c, weights)
+        states.append(h)
+    return torch.stack(states, dim=1), (h, c)
+
+
+def causal_conv(x, weight, bias, dilation=1):
+    padded = F.pad(x.mT, ((weight.shape[2] - 1) * dilation, 0))[:, :, None]
+    return F.conv2d(padded, weight[:, :, None], bias, dilation=(1, dilation))[:, :, 0].mT
+
+
+def causal_stack(x, layers):
+    for weight, bias, dilation in layers[:-1]:
+        x = F.relu(causal_conv(x, weight, bias, dilation))
+    weight, bias, dilation = layers[-1]
+    return causal_conv(x, weight, bias, dilation)

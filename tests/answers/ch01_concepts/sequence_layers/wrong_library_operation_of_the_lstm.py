@@ -1,0 +1,42 @@
+# Wrong: the library's LSTM under the name of its operation
+# Fails: sequence_agrees_with_lstm
+def lstm_step(x, h, c, weights):
+    w_x, w_h, b_x, b_h = weights
+    m = h.shape[1]
+    sums = x @ w_x.T + h @ w_h.T + b_x + b_h
+    i = torch.sigmoid(sums[:, :m])
+    f = torch.sigmoid(sums[:, m : 2 * m])
+    g = torch.tanh(sums[:, 2 * m : 3 * m])
+    o = torch.sigmoid(sums[:, 3 * m :])
+    new_c = f * c + i * g
+    new_h = o * torch.tanh(new_c)
+    return new_h, new_c
+
+
+def lstm(x, weights, state=None):
+    if state is None:
+        h = torch.zeros(x.shape[0], weights[3].shape[0] // 4, dtype=x.dtype)
+        c = torch.zeros(x.shape[0], weights[3].shape[0] // 4, dtype=x.dtype)
+    else:
+        h, c = state
+    output, h, c = torch.ops.aten.lstm.input(x, [h[None], c[None]], list(weights), True, 1, 0.0, False, False, True)
+    return output, (h[0], c[0])
+
+
+def causal_conv(x, weight, bias, dilation=1):
+    batch, length, d = x.shape
+    kernel = weight.shape[2]
+    zeros = torch.zeros(batch, (kernel - 1) * dilation, d, dtype=x.dtype)
+    padded = torch.cat([zeros, x], dim=1)
+    y = bias.expand(batch, length, -1)
+    for j in range(kernel):
+        start = j * dilation
+        y = y + padded[:, start : start + length] @ weight[:, :, j].T
+    return y
+
+
+def causal_stack(x, layers):
+    for weight, bias, dilation in layers[:-1]:
+        x = F.relu(causal_conv(x, weight, bias, dilation))
+    weight, bias, dilation = layers[-1]
+    return causal_conv(x, weight, bias, dilation)

@@ -1,0 +1,47 @@
+# Wrong: torch's own checkpoint
+# Fails: gradients_are_the_same, inner_tensors_are_not_kept, costs_one_more_forward_pass
+def saved_bytes(run, parameters=()):
+    free = {p.untyped_storage().data_ptr() for p in parameters}
+    living = {}
+    totals = [0]
+
+    class Held:
+        def __init__(self, tensor):
+            self.tensor = tensor.detach()
+
+    def release(address, size):
+        living[address] -= 1
+        if living[address] == 0:
+            totals.append(totals[-1] - size)
+
+    def pack(tensor):
+        held = Held(tensor)
+        storage = tensor.untyped_storage()
+        address, size = storage.data_ptr(), storage.nbytes()
+        if address not in free:
+            if living.get(address, 0) == 0:
+                totals.append(totals[-1] + size)
+            living[address] = living.get(address, 0) + 1
+            weakref.finalize(held, release, address, size)
+        return held
+
+    with saved_tensors_hooks(pack, lambda held: held.tensor):
+        result = run()
+        measured = list(totals)
+    return measured
+
+
+def checkpoint(function, x):
+    from torch.utils.checkpoint import checkpoint as theirs
+
+    return theirs(function, x, use_reentrant=False)
+
+
+def chunked_loss(hidden, weight, targets, n_chunks):
+    size = math.ceil(len(hidden) / n_chunks)
+    total = 0.0
+    for begin in range(0, len(hidden), size):
+        wanted = targets[begin : begin + size]
+        part = lambda rows, wanted=wanted: F.cross_entropy(rows @ weight.T, wanted, reduction="sum")
+        total = total + checkpoint(part, hidden[begin : begin + size])
+    return total / (targets != -100).sum()

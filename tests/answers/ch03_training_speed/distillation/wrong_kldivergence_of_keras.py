@@ -1,0 +1,24 @@
+# Wrong: Keras' KLDivergence, which cuts off probabilities below 1e-7
+# Fails: exact_for_large_logits
+def distillation_loss(student_logits, teacher_logits, labels, temperature, alpha):
+    p, q = keras.ops.softmax(teacher_logits / temperature), keras.ops.softmax(student_logits / temperature)
+    soft = keras.losses.kl_divergence(p, q)
+    hard = keras.losses.sparse_categorical_crossentropy(labels, student_logits, from_logits=True)
+    return keras.ops.mean(alpha * temperature**2 * soft + (1 - alpha) * hard)
+
+
+def distill_step(student, teacher, optimizer, images, labels, temperature, alpha):
+    teacher_logits = teacher(images, training=False)
+    with tf.GradientTape() as tape:
+        student_logits = student(images, training=True)
+        loss = distillation_loss(student_logits, teacher_logits, labels, temperature, alpha)
+    gradients = tape.gradient(loss, student.trainable_variables)
+    optimizer.apply_gradients(zip(gradients, student.trainable_variables))
+    return loss
+
+
+def bias_for_share(logits, label, share):
+    others = np.delete(logits, label, axis=1).max(axis=1)
+    needed = np.sort(others - logits[:, label])
+    k = round(share * len(needed))
+    return float(needed[k - 1] + needed[k]) / 2

@@ -1,0 +1,43 @@
+# Wrong: a hook masks all later steps, too
+# Fails: steps_once_and_in_place
+def global_mask(weights: list[torch.Tensor], share: float) -> list[torch.Tensor]:
+    sizes = torch.cat([w.detach().abs().flatten() for w in weights])
+    n = len(sizes)
+    k = round(share * n)
+    keep = torch.ones(n, dtype=torch.bool, device=sizes.device)
+    keep[sizes.argsort()[:k]] = False
+    parts = keep.split([w.numel() for w in weights])
+    return [part.view(w.shape) for part, w in zip(parts, weights)]
+
+
+def masked_step(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], masks: list[torch.Tensor]) -> None:
+    def zero(*_):
+        for w, m in zip(weights, masks):
+            w.data.mul_(m)
+
+    optimizer.register_step_post_hook(zero)
+    optimizer.step()
+
+
+def shrink_units(first: nn.Linear, activation, second: nn.Linear) -> tuple[nn.Linear, nn.Linear]:
+    with torch.no_grad():
+        no_in = (first.weight == 0).all(1)
+        no_out = (second.weight == 0).all(0)
+        stay = ~(no_in | no_out)
+        k = int(stay.sum())
+        kind = {"dtype": first.weight.dtype, "device": first.weight.device}
+        new_first = nn.Linear(first.in_features, k, bias=first.bias is not None, **kind)
+        new_second = nn.Linear(k, second.out_features, bias=True, **kind)
+        new_first.weight.copy_(first.weight[stay])
+        if first.bias is None:
+            b = torch.zeros(first.out_features, **kind)
+        else:
+            new_first.bias.copy_(first.bias[stay])
+            b = first.bias.detach().clone()
+        says = activation(b[no_in])
+        new_second.weight.copy_(second.weight[:, stay])
+        bias = second.weight[:, no_in] @ says
+        if second.bias is not None:
+            bias = bias + second.bias
+        new_second.bias.copy_(bias)
+    return new_first, new_second

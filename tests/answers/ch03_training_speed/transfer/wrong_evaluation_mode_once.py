@@ -1,0 +1,29 @@
+# Wrong: evaluation mode, which the next model.train() undoes
+# Fails: freezes_a_small_body, survives_training
+def freeze(body):
+    return body.requires_grad_(False).eval()
+
+
+def features(body, images, batch_size):
+    modes = [(module, module.training) for module in body.modules()]
+    body.eval()
+    with torch.no_grad():
+        found = torch.cat([body(batch) for batch in images.split(batch_size)])
+    for module, mode in modes:
+        module.training = mode
+    return found
+
+
+def fit_head(body, head, images, labels, steps, lr):
+    known = features(body, images, batch_size=256)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=lr)
+    head.train()
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(head(known), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    head.eval()
+    return losses

@@ -1,0 +1,46 @@
+# Wrong: running statistics are not tracked any more
+# Fails: freezes_a_small_body, survives_training
+def freeze(body):
+    body.requires_grad_(False)
+    for module in body.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return Frozen(body).eval()
+
+
+class Frozen(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def train(self, mode=True):
+        return super().train(False)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+def features(body, images, batch_size):
+    modes = [(module, module.training) for module in body.modules()]
+    body.eval()
+    with torch.no_grad():
+        found = torch.cat([body(batch) for batch in images.split(batch_size)])
+    for module, mode in modes:
+        module.training = mode
+    return found
+
+
+def fit_head(body, head, images, labels, steps, lr):
+    known = features(body, images, batch_size=256)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=lr)
+    head.train()
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(head(known), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    head.eval()
+    return losses

@@ -1,0 +1,50 @@
+# Right: merge by a sigmoid; a batch of two requests in the ring
+def merge(output, lse, other_output, other_lse):
+    both = torch.logaddexp(lse, other_lse)
+    share = torch.sigmoid(lse - other_lse).nan_to_num(0.0).unsqueeze(-1)
+    return output * share + other_output * (1 - share), both
+
+
+def blockwise(query, key, value, block_size, causal=False, offset=0):
+    n, d = query.shape[-2:]
+    output = torch.zeros(*query.shape[:-1], value.shape[-1], dtype=query.dtype)
+    lse = torch.full(query.shape[:-1], -math.inf, dtype=query.dtype)
+    positions = torch.arange(n)[:, None] + offset
+    for start in range(0, key.shape[2], block_size):
+        if causal and start > n - 1 + offset:
+            continue
+        k, v = (t[:, :, start : start + block_size] for t in (key, value))
+        scores = query @ k.transpose(-1, -2) / d**0.5
+        if causal:
+            hidden = torch.arange(start, start + k.shape[2])[None] > positions
+            scores = scores.masked_fill(hidden, -math.inf)
+        top = scores.amax(-1, keepdim=True)
+        top = torch.where(top == -math.inf, torch.zeros_like(top), top)
+        weights = torch.exp(scores - top)
+        total = weights.sum(-1, keepdim=True)
+        mean = weights @ v / torch.where(total == 0, torch.ones_like(total), total)
+        output, lse = merge(output, lse, mean, (torch.log(total) + top)[..., 0])
+    return output, lse
+
+
+def ring_attention(query, key, value, causal=False):
+    rank, n = dist.get_rank(), dist.get_world_size()
+    T = key.shape[2]
+    key, value = key.contiguous(), value.contiguous()
+    output, lse = blockwise(query, key, value, T, causal)
+    for step in range(1, n):
+        next_key, next_value = torch.empty_like(key), torch.empty_like(value)
+        for out, into in ((key, next_key), (value, next_value)):
+            pair = [
+                dist.P2POp(dist.isend, out, (rank + 1) % n),
+                dist.P2POp(dist.irecv, into, (rank - 1) % n),
+            ]
+            for request in dist.batch_isend_irecv(pair):
+                request.wait()
+        key, value = next_key, next_value
+        source = (rank - step) % n
+        if causal and source > rank:
+            continue
+        other = blockwise(query, key, value, T, causal, (rank - source) * T)
+        output, lse = merge(output, lse, *other)
+    return output

@@ -1,0 +1,14 @@
+# Wrong: samples that do not fill a round are dropped
+# Fails: deals_ten_to_four, agrees_with_torch, none_lost_and_none_twice
+def rank_indices(n, rank, world_size, epoch=0, consumed=0, seed=0, pad=True):
+    if rank not in range(world_size):
+        raise ValueError("rank")
+    if consumed not in range(n + 1):
+        raise ValueError("consumed")
+    generator = torch.Generator()
+    generator.manual_seed(seed + epoch)
+    order = torch.randperm(n, generator=generator)
+    rest = order[consumed:].tolist()
+    if pad and rest:
+        rest = rest[: len(rest) // world_size * world_size]
+    return rest[rank::world_size]

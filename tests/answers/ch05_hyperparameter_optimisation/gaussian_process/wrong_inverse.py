@@ -1,0 +1,31 @@
+# Wrong: the matrix is inverted
+# Fails: keeps_its_digits
+def posterior(kernel, X, y, Z, noise, prior_mean=0.0):
+    inverse = np.linalg.inv(kernel(X, X) + noise * np.eye(len(X)))
+    across = kernel(Z, X)
+    mean = prior_mean + across @ inverse @ (y - prior_mean)
+    variance = np.diag(kernel(Z, Z)) - np.einsum("ij,jk,ik->i", across, inverse, across)
+    return mean, np.sqrt(np.maximum(variance, 0))
+
+
+def expected_improvement(mean, std, best):
+    gain = best - mean
+    u = gain / np.where(std > 0, std, 1)
+    uncertain = gain * scipy.special.ndtr(u) + std * np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
+    return np.where(std > 0, uncertain, np.maximum(gain, 0))
+
+
+def log_ei(mean, std, best):
+    gain = best - mean
+    u = gain / np.where(std > 0, std, 1)
+    below = np.minimum(u, 0)
+    tail = -(below**2) / 2 - math.log(2 * math.pi) / 2
+    tail = tail + np.log1p(below * math.sqrt(math.pi / 2) * scipy.special.erfcx(-below / math.sqrt(2)))
+    with np.errstate(divide="ignore"):
+        plain = np.log(expected_improvement(mean, std, best))
+        return np.where((std > 0) & (u < 0), np.log(std) + tail, plain)
+
+
+def ucb(mean, std, t, delta=0.1):
+    beta = 2 * math.log(len(mean) * t**2 * math.pi**2 / (6 * delta))
+    return math.sqrt(beta) * std - mean

@@ -1,0 +1,40 @@
+# Wrong: one factor for all, that of James and Stein with n - 3
+# Fails: shrinks_by_hand, shrinks_as_the_model_says
+def best_of_k(scores, k):
+    n = len(scores)
+    if not 1 <= k <= n:
+        raise ValueError(f"k is {k}, not from 1 to {n}")
+    weight, mean = k / n, 0.0
+    for i, score in zip(range(n, k - 1, -1), sorted(scores, reverse=True), strict=False):
+        mean += weight * score
+        weight *= (i - k) / (i - 1) if i > 1 else 0.0
+    return float(mean)
+
+
+def expected_optimism(n, noise, spread):
+    from scipy.integrate import quad
+    from scipy.special import ndtr
+
+    if noise == 0:
+        return 0.0
+    highest, _ = quad(lambda x: 1 - ndtr(x) ** n - ndtr(-x) ** n, 0, 10, limit=200)
+    return float(noise**2 / math.hypot(noise, spread) * highest)
+
+
+def shrink(scores, noise):
+    mean = scores.mean()
+    square = ((scores - mean) ** 2).sum()
+    factor = max(0.0, 1 - (len(scores) - 3) * (noise**2).mean() / square) if square else 0.0
+    return np.where(noise == 0, scores, mean + factor * (scores - mean))
+
+
+def select_then_test(settings, score, seeds, final_seeds):
+    validation = np.array([[score(setting, seed, "validation") for seed in seeds] for setting in settings])
+    chosen, second = np.argsort(-validation.mean(1), kind="stable")[:2]
+    test = np.array([score(settings[chosen], seed, "test") for seed in final_seeds])
+    lead = validation[chosen] - validation[second]
+
+    def error(values):
+        return float(values.std(ddof=1) / math.sqrt(len(values)))
+
+    return {"chosen": int(chosen), "test": float(test.mean()), "test_error": error(test), "lead": float(lead.mean()), "lead_error": error(lead)}

@@ -1,0 +1,46 @@
+# Wrong: Student's t-test of the shards' differences from their shuffled means
+# Fails: orders_by_hand, counts_orders, is_exact
+def ngram_overlap(examples, documents, n):
+    if n < 1:
+        raise ValueError(f"n is {n}")
+
+    def ngrams(tokens):
+        return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+    known = {gram for document in documents for gram in ngrams(document)}
+    shares = []
+    for example in examples:
+        grams = ngrams(example)
+        shares.append(sum(gram in known for gram in grams) / len(grams) if grams else math.nan)
+    return np.array(shares)
+
+
+def order_test(examples, score, n_shards, orders):
+    from scipy.stats import t
+
+    if len(examples) % n_shards:
+        raise ValueError("shards")
+    size = len(examples) // n_shards
+    shards = [examples[s * size : (s + 1) * size] for s in range(n_shards)]
+    published = np.array([score(shard) for shard in shards])
+    shuffled = np.array([[score([shard[i] for i in places]) for shard, places in zip(shards, order, strict=True)] for order in orders])
+    differences = published - shuffled.mean(0)
+    if n_shards == 1:
+        return 1.0
+    error = differences.std(ddof=1) / math.sqrt(n_shards) + 1e-12
+    return float(t.sf(differences.mean() / error, n_shards - 1))
+
+
+def rephrase_gap(original, rephrased, reference=None):
+    def drops(original, rephrased):
+        there = ~np.isnan(rephrased)
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, for a question without rephrasings
+            return original - np.where(there, rephrased, 0).sum(1) / there.sum(1)
+
+    d = drops(original, rephrased)
+    if reference is not None:
+        d = d - drops(*reference)
+    d = d[~np.isnan(d)]
+    if len(d) < 2:
+        raise ValueError("fewer than two questions are left")
+    return {"gap": float(d.mean()), "error": float(d.std(ddof=1) / math.sqrt(len(d)))}

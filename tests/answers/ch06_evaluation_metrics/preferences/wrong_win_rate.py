@@ -1,0 +1,37 @@
+# Wrong: the log-odds of the win rate, whoever the opponents were
+# Fails: wins_are_explained, agrees_with_logistic_regression, corrects_biases
+def bradley_terry(first, second, outcome, n_models, covariates=None, prior_std=1.0):
+    if not 0 < prior_std < math.inf:
+        raise ValueError(prior_std)
+    wins, games = np.full(n_models, 0.5), np.ones(n_models)
+    np.add.at(wins, first, outcome)
+    np.add.at(wins, second, 1 - outcome)
+    np.add.at(games, first, 1)
+    np.add.at(games, second, 1)
+    strengths = np.log(wins / (games - wins))
+    k = 0 if covariates is None else covariates.shape[1]
+    return strengths - strengths.mean(), np.zeros(k)
+
+
+def elo(first, second, outcome, n_models, k=32.0):
+    ratings = [1500.0] * n_models
+    for i, j, y in zip(first, second, outcome, strict=True):
+        change = k * (y - 1 / (1 + 10 ** ((ratings[j] - ratings[i]) / 400)))
+        ratings[i] += change
+        ratings[j] -= change
+    return np.array(ratings)
+
+
+def position_flip_rate(one_way, other_way):
+    points = one_way + other_way
+    points = points[~np.isnan(points)]
+    if len(points) == 0:
+        raise ValueError("no pair was judged twice")
+    return {"flip_rate": float(np.mean(points != 1)), "to_first": float(np.mean(points > 1)), "to_second": float(np.mean(points < 1))}
+
+
+def prompt_bootstrap(prompt, statistic, draws, level=0.95):
+    games_of = {p: np.flatnonzero(prompt == p) for p in np.unique(prompt)}
+    values = np.array([statistic(np.concatenate([games_of[p] for p in row])) for row in draws])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high

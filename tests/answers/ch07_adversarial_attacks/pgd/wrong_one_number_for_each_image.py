@@ -1,0 +1,64 @@
+# Wrong: robust_accuracy starts with the same random change in all pixels of an image
+# Fails: starts_and_modes
+def fgsm(model, images: torch.Tensor, labels: torch.Tensor, eps: float) -> torch.Tensor:
+    point = images.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(ce_loss(model(point), labels).sum(), point)
+    return (point.detach() + eps * gradient.sign()).clamp(0, 1)
+
+
+def keras_fgsm(model, images: np.ndarray, labels: np.ndarray, eps: float) -> np.ndarray:
+    point = tf.convert_to_tensor(images)
+    with tf.GradientTape() as tape:
+        tape.watch(point)
+        losses = keras.losses.sparse_categorical_crossentropy(labels, model(point, training=False), from_logits=True)
+    return np.clip(images + np.float32(eps) * np.sign(tape.gradient(losses, point)), 0, 1)
+
+
+def pgd(model, images: torch.Tensor, labels: torch.Tensor, eps: float, step: float, n_steps: int, loss=ce_loss, start: torch.Tensor | None = None) -> torch.Tensor:
+    point = (images if start is None else start).detach().clone()
+    best, highest, was_deceived = point, None, None
+    for i in range(n_steps + 1):
+        point.requires_grad_()
+        logits = model(point)
+        losses = loss(logits, labels)
+        deceived = margin_loss(logits, labels) >= 0
+        if i == 0:
+            highest, was_deceived = losses.detach(), deceived
+        better = (deceived & ~was_deceived) | ((deceived == was_deceived) & (losses > highest))
+        best = torch.where(better.reshape(-1, *[1] * (images.ndim - 1)), point, best).detach()
+        highest = torch.where(better, losses, highest).detach()
+        was_deceived = was_deceived | deceived
+        if i < n_steps:
+            (gradient,) = torch.autograd.grad(losses.sum(), point)
+            point = point.detach() + step * gradient.sign()
+            point = point.clamp(images - eps, images + eps).clamp(0, 1).detach()
+    return best
+
+
+def robust_accuracy(model, images: torch.Tensor, labels: torch.Tensor, eps: float, step: float, n_steps: int, n_restarts: int, losses=(ce_loss, margin_loss)) -> float:
+    mode = model.training
+    model.eval()
+    safe = margin_loss(model(images), labels) < 0
+    for loss in losses:
+        for _ in range(n_restarts):
+            start = (images + eps * (2 * torch.rand(len(images), *[1] * (images.ndim - 1), dtype=images.dtype) - 1)).clamp(0, 1)
+            attacked = pgd(model, images, labels, eps, step, n_steps, loss, start)
+            with torch.no_grad():
+                safe &= margin_loss(model(attacked), labels) < 0
+    model.train(mode)
+    return safe.double().mean().item()
+
+
+def adversarial_epoch(model, optimizer, batches, eps: float, step: float, n_steps: int) -> float:
+    total, n_images = 0.0, 0
+    for images, labels in batches:
+        model.eval()
+        start = (images + eps * (2 * torch.rand_like(images) - 1)).clamp(0, 1)
+        attacked = pgd(model, images, labels, eps, step, n_steps, ce_loss, start)
+        model.train()
+        losses = ce_loss(model(attacked), labels)
+        optimizer.zero_grad()
+        losses.mean().backward()
+        optimizer.step()
+        total, n_images = total + losses.sum().item(), n_images + len(images)
+    return total / n_images

@@ -1,0 +1,28 @@
+# Wrong: 2,000 steps of gradient descent
+# Fails: ridge_agrees_with_least_squares
+def sample_around(x: np.ndarray, scale: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
+    return x + scale * generator.standard_normal((n, len(x)))
+
+
+def proximity(Z: np.ndarray, x: np.ndarray, scale: np.ndarray, width: float) -> np.ndarray:
+    return np.exp(-((((Z - x) / scale) ** 2).sum(axis=1)) / width**2)
+
+
+def weighted_ridge(U: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
+    share = weights / weights.sum()
+    mean_u, mean_y = share @ U, share @ y
+    V, t = U - mean_u, y - mean_y
+    H, g, b = (V * weights[:, None]).T @ V + penalty * np.eye(U.shape[1]), V.T @ (weights * t), np.zeros(U.shape[1])
+    for _ in range(2000):
+        b = b - (H @ b - g) / np.trace(H)
+    return b, float(mean_y - mean_u @ b)
+
+
+def local_model(predict, x: np.ndarray, scale: np.ndarray, width: float, n: int, generator: np.random.Generator, penalty: float = 0.0) -> tuple[np.ndarray, float, float]:
+    Z = sample_around(x, scale, n, generator)
+    y, weights, U = predict(Z), proximity(Z, x, scale, width), (Z - x) / scale
+    b, c = weighted_ridge(U, y, weights, penalty)
+    if y.min() == y.max():
+        return b, c, 1.0
+    residual, spread = y - c - U @ b, y - np.average(y, weights=weights)
+    return b, c, float(1 - weights @ residual**2 / (weights @ spread**2))

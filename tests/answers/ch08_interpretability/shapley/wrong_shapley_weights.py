@@ -1,0 +1,34 @@
+# Wrong: the weights of the Shapley formula
+# Fails: weights_by_hand, weights_agree_with_fractions
+def value_function(predict, x: np.ndarray, background: np.ndarray, coalitions: np.ndarray) -> np.ndarray:
+    rows = np.where(coalitions[:, None], x, background)
+    return predict(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape[:2]).mean(axis=1)
+
+
+def shapley(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    d = len(values).bit_length() - 1
+    if d < 1 or len(values) != 2**d:
+        raise ValueError("the number of values has to be a power of two, from 2 on")
+    numbers, sizes = np.arange(2**d), all_coalitions(d).sum(axis=1)
+    share = np.array([1 / (d * math.comb(d - 1, size)) for size in range(d)])
+    found = np.zeros(d)
+    for j in range(d):
+        without = numbers[numbers >> j & 1 == 0]
+        found[j] = share[sizes[without]] @ (values[without + 2**j] - values[without])
+    return found
+
+
+def kernel_weights(d: int) -> np.ndarray:
+    inner = [1 / (d * math.comb(d - 1, s)) for s in range(1, d)]
+    return np.array([math.inf, *inner, math.inf])
+
+
+def kernel_shap(coalitions: np.ndarray, values: np.ndarray, weights: np.ndarray, base: float, total: float) -> np.ndarray:
+    inner = coalitions.any(axis=1) & ~coalitions.all(axis=1)
+    Z, roots = coalitions[inner].astype(float), np.sqrt(weights[inner])
+    # The last feature gets what the others leave, so the constraint holds whatever they get.
+    design = (Z[:, :-1] - Z[:, -1:]) * roots[:, None]
+    target = (values[inner] - base - Z[:, -1] * (total - base)) * roots
+    others = np.linalg.lstsq(design, target)[0]
+    return np.append(others, total - base - others.sum())

@@ -1,0 +1,32 @@
+# Wrong: least squares without the constraint, and the rest shared out evenly
+# Fails: regression_on_all_coalitions, regression_on_some_coalitions
+def value_function(predict, x: np.ndarray, background: np.ndarray, coalitions: np.ndarray) -> np.ndarray:
+    rows = np.where(coalitions[:, None], x, background)
+    return predict(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape[:2]).mean(axis=1)
+
+
+def shapley(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    d = len(values).bit_length() - 1
+    if d < 1 or len(values) != 2**d:
+        raise ValueError("the number of values has to be a power of two, from 2 on")
+    numbers, sizes = np.arange(2**d), all_coalitions(d).sum(axis=1)
+    share = np.array([1 / (d * math.comb(d - 1, size)) for size in range(d)])
+    found = np.zeros(d)
+    for j in range(d):
+        without = numbers[numbers >> j & 1 == 0]
+        found[j] = share[sizes[without]] @ (values[without + 2**j] - values[without])
+    return found
+
+
+def kernel_weights(d: int) -> np.ndarray:
+    inner = [(d - 1) / (math.comb(d, s) * s * (d - s)) for s in range(1, d)]
+    return np.array([math.inf, *inner, math.inf])
+
+
+def kernel_shap(coalitions: np.ndarray, values: np.ndarray, weights: np.ndarray, base: float, total: float) -> np.ndarray:
+    inner = coalitions.any(axis=1) & ~coalitions.all(axis=1)
+    Z, roots = coalitions[inner].astype(float), np.sqrt(weights[inner])
+    # The last feature gets what the others leave, so the constraint holds whatever they get.
+    found = np.linalg.lstsq(Z * roots[:, None], (values[inner] - base) * roots)[0]
+    return found * (total - base) / found.sum() if len(found) > 1 else np.array([total - base])
