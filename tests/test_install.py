@@ -99,3 +99,44 @@ def test_set_up_says_which_python_is_missing(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "Python 3.11 is needed" in done.stderr
+
+
+@pytest.mark.parametrize(("failures", "is_set_up"), [(0, True), (2, True), (3, False)])
+def test_a_download_that_breaks_off_is_tried_again(
+    failures: int, is_set_up: bool, tmp_path: Path
+) -> None:
+    """Twice; with Python, pip and the pauses played by scripts."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    shutil.copy(ROOT / "tools" / "setup", tools)
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    pip = f"""echo "$@" >> {tmp_path}/pip; test $(wc -l < {tmp_path}/pip) -gt {failures}"""
+    _program(programs / "pip", pip)
+    _program(
+        programs / "python3.11",
+        f'[ "$2" != venv ] || {{ mkdir -p "$3/bin" && cp {programs}/pip "$3/bin/python"; }}',
+    )
+    for name in ("sleep", "bwrap"):
+        _program(programs / name, "true")
+    done = subprocess.run(
+        ["/bin/bash", tools / "setup"],
+        env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) == is_set_up, done.stderr
+    assert (tmp_path / ".venv" / ".ready").exists() == is_set_up
+    assert done.stderr.count("once more") == min(failures, 2)
+    assert ("run the command again" in done.stderr) != is_set_up
+    asked = (tmp_path / "pip").read_text().splitlines()
+    assert asked[0].endswith("--requirement requirements.lock")
+    assert asked[-1].endswith("--editable .") == is_set_up
+
+
+def _program(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
