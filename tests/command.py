@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -29,22 +28,11 @@ def run(*arguments: object) -> tuple[int, str]:
     warm = mock.patch(
         "autograder.engine.grade.Engine", lambda isolation: nullcontext(engine(isolation))
     )
-    _keep_log_stream()
     with warm:
         result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
-
-
-def _keep_log_stream() -> None:
-    """nbgrader configures logging, which closes all handlers; TensorFlow's closes its stream, too.
-
-    That is pytest's, where another test has imported TensorFlow into this process.
-    """
-    absl = sys.modules.get("absl.logging")
-    if absl is not None:
-        absl.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def grade(chapter: str, folder: Path, *options: object) -> tuple[int, dict[str, dict]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import absl.logging
 import pytest
 from nbformat import NotebookNode
 
@@ -31,6 +32,10 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 # (a supervisor), and all children inherit both: a test that stops a command would wait forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+# nbgrader configures logging, which closes all handlers that are there, and TensorFlow's (absl)
+# closes its stream, too. Where that was pytest's, all later tests of the same worker are errors.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 UMASK = os.umask(0o022)
 os.umask(UMASK)
