@@ -33,6 +33,7 @@ from autograder.classroom.work import GivenUp, NobodyGrades
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5  # between two looks at which workers there are
 CONNECT_SECONDS = 20
+SILENCE_SECONDS = 60  # a scheduler that has much to do is not lost
 PATIENCE_SECONDS = 60  # as long as no worker is there that can be used
 PREPARE_SECONDS = 900  # the imports take long where the machine has much else to do
 RELEASE_SECONDS = 20
@@ -180,7 +181,7 @@ class Cluster(Executor):
         served = time.monotonic()
         said = False
         while not self._end.is_set():
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(SILENCE_SECONDS):
                 there = await client.scheduler.ncores()
             lost = [serving.pop(address) for address in serving.keys() - there.keys()]
             for task in lost:

@@ -77,6 +77,7 @@ def folder(tmp_path: Path, tiny_chapter: Assignment) -> Path:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0)
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 3)
+    monkeypatch.setattr(cluster, "SILENCE_SECONDS", 3)
 
 
 def stand_in(folder: Path, before: str = "pass") -> str:
