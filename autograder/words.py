@@ -6,6 +6,7 @@ them; nothing reads a sentence to find out what happened.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from autograder.results import Code, Remark, Report
@@ -109,6 +110,19 @@ def reason(report: Report) -> str:
 def notes(report: Report) -> list[str]:
     """What was put right in the notebook, and what happened to its cells."""
     return [sentence(note) for note in report.notes]
+
+
+def brief(report: Report) -> str:
+    """Reason and notes for one place in a table: what is said of many cells is said once."""
+    cells: dict[str, list[str]] = {}
+    for note in report.notes:
+        cells.setdefault(sentence(replace(note, cell="")), []).append(note.cell)
+    parts = [reason(report)] if report.reasons else []
+    for text, names in cells.items():
+        others = len(names) - 1
+        more = f" (and {others} more cell{'s' * (others > 1)})" * bool(others)
+        parts.append(f"{names[0]}{more}: {text}" if names[0] else text)
+    return "; ".join(parts)
 
 
 def as_json(report: Report) -> dict[str, Any]:

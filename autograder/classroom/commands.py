@@ -314,14 +314,13 @@ def print_table(entries: Sequence[Entry]) -> None:
             if None in (report.score, report.max_score)
             else f"{report.score:g}/{report.max_score:g}"
         )
-        notes = "; ".join([words.reason(report)] * bool(report.reasons) + words.notes(report))
         table.add_row(
             escape(clean_text(report.student)),
             f"[{colours[report.status]}]{report.status}[/]",
             *(cells or [""] * len(exercises)),
             *([penalty] * late),
             total,
-            escape(clean_text(notes)),
+            escape(clean_text(words.brief(report))),
         )
     width = None if sys.stdout.isatty() else 140
     Console(width=width).print(table)
