@@ -112,17 +112,17 @@ def notes(report: Report) -> list[str]:
     return [sentence(note) for note in report.notes]
 
 
-def brief(report: Report) -> str:
-    """Reason and notes for one place in a table: what is said of many cells is said once."""
+def brief_notes(report: Report) -> list[str]:
+    """For a table of a class: what is said of many cells is said once."""
     cells: dict[str, list[str]] = {}
     for note in report.notes:
         cells.setdefault(sentence(replace(note, cell="")), []).append(note.cell)
-    parts = [reason(report)] if report.reasons else []
+    brief = []
     for text, names in cells.items():
         others = len(names) - 1
         more = f" (and {others} more cell{'s' * (others > 1)})" * bool(others)
-        parts.append(f"{names[0]}{more}: {text}" if names[0] else text)
-    return "; ".join(parts)
+        brief.append(f"{names[0]}{more}: {text}" if names[0] else text)
+    return brief
 
 
 def as_json(report: Report) -> dict[str, Any]:

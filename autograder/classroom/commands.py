@@ -314,13 +314,14 @@ def print_table(entries: Sequence[Entry]) -> None:
             if None in (report.score, report.max_score)
             else f"{report.score:g}/{report.max_score:g}"
         )
+        notes = [words.reason(report)] * bool(report.reasons) + words.brief_notes(report)
         table.add_row(
             escape(clean_text(report.student)),
             f"[{colours[report.status]}]{report.status}[/]",
             *(cells or [""] * len(exercises)),
             *([penalty] * late),
             total,
-            escape(clean_text(words.brief(report))),
+            escape(clean_text("; ".join(notes))),
         )
     width = None if sys.stdout.isatty() else 140
     Console(width=width).print(table)

@@ -266,7 +266,7 @@ def _attention(entries: Sequence[Entry]) -> list[_Group]:
             "Repaired or interrupted",
             "Graded after cells were put right or interrupted.",
             "repaired or interrupted",
-            lambda entry: "\n".join(words.notes(entry.report)),
+            lambda entry: "\n".join(words.brief_notes(entry.report)),
         ),
         group(
             "Stopped",
