@@ -33,7 +33,7 @@
 # | [W7.1](#W7.1-Claims-about-attacks) | correct claims, with numbers | 30 |
 # | [W7.2](#W7.2-A-medical-model-for-the-public) | decide whether a model may be released | 45 |
 #
-# The times include reading. Chapter 1 explains **how an exercise works**. Nothing is downloaded. All attacks are on models of this notebook; to attack others' systems without permission is a crime in most countries.
+# The times include reading. Chapter 1 explains **how an exercise works**. To attack others' systems without permission is a crime in most countries.
 
 # %% nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import math

@@ -90,7 +90,7 @@ draw_linear()
 #
 # $$\max_{\lVert\delta\rVert_\infty \le \epsilon} w \cdot \delta = \epsilon \lVert w \rVert_1, \qquad \text{at } \delta = \epsilon \operatorname{sign}(w) .$$
 #
-# With random signs it is about $\epsilon \lVert w \rVert_2$. If $d$ weights are of similar size, the first is $\sqrt d$ times as large: 8 times for 64 pixels, 388 times for a photo of 224 × 224 × 3 (Goodfellow et al., arXiv:1412.6572). (Here it is 5 times, since the weights differ in size.) The lead of the right class falls by exactly $\epsilon \lVert w \rVert_1$, where no pixel leaves $[0, 1]$; the cross-entropy rises by less. (`margin_loss` below is minus the lead: it rises.)
+# With random signs it is about $\epsilon \lVert w \rVert_2$. If $d$ weights are of similar size, the first is $\sqrt d$ times as large: 388 times for a photo of 224 × 224 × 3 (Goodfellow et al., arXiv:1412.6572).
 #
 # ### One step, and many
 #
@@ -98,12 +98,12 @@ draw_linear()
 #
 # $$x_{t+1} = \Pi\big(x_t + \alpha \operatorname{sign} \nabla_{x}\, \ell(f(x_t), y)\big), \qquad \Pi(z) \text{ nearest to } z \text{ in } [x_0 - \epsilon, x_0 + \epsilon] \cap [0, 1] .$$
 #
-# To *target* a class $c$, raise $-\ell(f(x), c)$. For an $L_2$ ball, divide the gradient by its norm instead of taking its sign, and project to the ball.
+# To *target* a class $c$, raise $-\ell(f(x), c)$.
 #
 # **Robust accuracy** is the share of images that no allowed change deceives. An attack gives only an *upper bound*, and a lazy attack a high one:
 #
 # - It judges the *last* point of the path, though an earlier one had deceived the model.
-# - It has one start. Loss surfaces have several hills.
+# - It has one start, and there may be several hills.
 # - It has one loss. Where the model is sure, the gradient of the cross-entropy fades; that of `margin_loss` does not.
 # - It averages over attacks. One success per image is enough.
 #
@@ -111,14 +111,14 @@ draw_linear()
 #
 # $$\min_\theta\; \mathbb E_{x, y} \Big[ \max_{x' \text{ allowed for } x} \ell\big(f_\theta(x'), y\big) \Big]$$
 #
-# Each batch is attacked with PGD, then trained on. The attack has to be on the *current* weights: below, changes that are computed once an epoch lead to a robust accuracy of 26 to 30 % instead of 39 to 42 % (three seeds). And it is on the model as it is used, in evaluation mode: in training mode, dropout hides part of the network, and batch norm mixes the images.
+# Each batch is attacked with PGD, then trained on. The attack has to be on the *current* weights: below, changes that are computed once an epoch lead to a robust accuracy of 26 to 30 % instead of 39 to 42 % (three seeds).
 
 # %% [markdown]
 # ### Exercise 7.1 · Attack, and train against it
 #
 # > **Difficulty** ★★★☆ · **60 minutes** · **12 points** · PyTorch, Keras 3 on TensorFlow
 #
-# **Given** `ce_loss` and `margin_loss`, above. **Write** five functions. An image is *deceived* where `margin_loss` is 0 or more, so a tie counts for the attacker.
+# **Given** `ce_loss` and `margin_loss`, above. **Write** five functions.
 #
 # <details><summary>Hint 1: a gradient that leaves no trace</summary>
 #
@@ -133,11 +133,6 @@ draw_linear()
 # <details><summary>Hint 3: the best point</summary>
 #
 # Keep three tensors: the best point of each image so far, its loss, and whether it is deceived. `n_steps` steps visit `n_steps + 1` points: the last one has to be judged, too. `torch.where(better[:, None], point, best)` chooses by image; with more axes, `better` needs as many.
-# </details>
-#
-# <details><summary>Hint 4: modes</summary>
-#
-# `model.training` is the mode; `model.eval()` and `model.train(mode)` set it.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "pgd", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -825,7 +820,7 @@ check.score()
 # %% [markdown]
 # ### What your functions show
 #
-# Three networks for all ten digits: trained as usual, on images with random changes of up to ±0.2, and with your `adversarial_epoch` at $\epsilon = 0.2$. On the left, the worst of both losses with three restarts. On the right, the third network. **Predict:** how much do random changes help?
+# Three networks for all ten digits: trained as usual, on images with random changes of up to ±0.2, and with your `adversarial_epoch` at $\epsilon = 0.2$. **Predict:** how much do random changes help?
 
 # %% tags=["demo", "nbval-ignore-output"]
 def train_three(eps: float, seed: int = 0, n_epochs: int = 15) -> dict:
@@ -882,17 +877,15 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 7.1.")
 
 # %% [markdown]
-# **Left.** Random changes in training help a little at 0.1, and leave 1 or 2 % at 0.2: in 64 dimensions, a random direction is almost never the worst one. Adversarial training leaves 39 to 42 %, and costs two or three points without an attack (four seeds). The figure uses 300 of the test images; of all 597, it leaves 36 to 37 %.
+# **Left.** Random changes in training help a little at 0.1, and leave 1 or 2 % at 0.2: in 64 dimensions, a random direction is almost never the worst one. Adversarial training leaves 39 to 42 % of the figure's 300 images, and costs two or three points without an attack (four seeds).
 #
-# **Right.** It is one network: 90 to 93 % for a random corner, 50 to 52 % for FGSM, 39 to 41 % for all runs together. So "robust accuracy" without the attack behind it is not a result, and even the last bar is an upper bound.
+# **Right.** It is one network under different attacks. So "robust accuracy" without the attack behind it is not a result, and even the last bar is an upper bound.
 #
-# A shift by one pixel, a rotation or a large change of few pixels is a *different* question; training against one does not answer the others.
+# **In practice.** [AutoAttack](https://github.com/fra31/auto-attack) runs four attacks that need no settings, and counts the worst for each image, as you do; RobustBench ranks published models by it.
 #
-# **In practice.** Foolbox, torchattacks and the Adversarial Robustness Toolbox have dozens of attacks. [AutoAttack](https://github.com/fra31/auto-attack) runs four that need no settings, and counts the worst for each image, as you do; RobustBench ranks published models by it.
-#
-# **Change, predict, run.** Call `draw_robustness(eps=0.1)`: the third network now trains with half the size. How does its curve compare at 0, and beyond 0.1? And with `loss=lambda logits, labels: -ce_loss(logits, torch.zeros_like(labels))`, what does `pgd` look for?
+# **Change, predict, run.** Call `draw_robustness(eps=0.1)`: the third network now trains with half the size. How does its curve compare at 0, and beyond 0.1?
 #
 # <details><summary>What you should see</summary>
 #
-# With the smaller $\epsilon$, the network is about as good up to 0.1 (79 % there, compared with 78 %), and worse beyond: 22 % at 0.2 instead of 40 %. One trains for the size that one expects. The loss is that of a *targeted* attack: all images are to be taken for a zero. As `pgd` prefers *deceived* points, one has to count the zeros oneself.
+# With the smaller $\epsilon$, the network is about as good up to 0.1, and worse beyond: 22 % at 0.2 instead of 40 %. One trains for the size that one expects.
 # </details>

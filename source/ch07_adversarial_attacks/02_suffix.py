@@ -3,7 +3,7 @@
 #
 # The staff of a zoo prepare a surprise party. A filter, the **guard**, holds back all messages about the party. Tokens are whole numbers, so a text cannot be changed by a little of everything, as an image can in 7.1. But one may add a few words. **Predict:** can eight meaningless tokens behind "anna hides the cake today" make the guard let it pass?
 #
-# Zou et al. (arXiv:2307.15043) found such suffixes for large chat models, with a search named *greedy coordinate gradient*. Here it meets a guard with a few thousand weights, whose training messages had meaningless tokens at their end.
+# Zou et al. (arXiv:2307.15043) found such suffixes for large chat models, with a search named *greedy coordinate gradient*.
 #
 # ### A gradient for tokens
 #
@@ -11,11 +11,11 @@
 #
 # $$G_{iv} = \frac{\partial\, \text{score}}{\partial x_{iv}} = \frac{\partial\, \text{score}}{\partial (x_i E)} \cdot E_v .$$
 #
-# If token $t_i$ is replaced by $v$, the score changes by about $G_{iv} - G_{i t_i}$. One backward pass predicts the effect of all replacements at all places: exactly if the score is linear in the embeddings, and roughly otherwise, since a replacement is a large step. So the attack takes the most promising replacements of *one* token, lets the guard read each, goes on from the best, and repeats.
+# If token $t_i$ is replaced by $v$, the score changes by about $G_{iv} - G_{i t_i}$. One backward pass predicts the effect of all replacements at all places: exactly if the score is linear in the embeddings, and roughly otherwise. So the attack takes the most promising replacements of *one* token, lets the guard read each, goes on from the best, and repeats.
 #
 # ### The step that is forgotten
 #
-# The guard of a real service gets a text, and a tokenizer cuts it anew. The one below knows 26 letters, the space, and 250 pairs of them. The tokens `t` `h` are written "th", and "th" is cut into one token, `th`. So the tokens that were attacked never arrive. Also the suffix's first token may join with the prompt's last word. An attack on tokens **survives being typed** if decoding and encoding the *whole* message gives the same tokens.
+# The guard of a real service gets a text, and a tokenizer cuts it anew. The tokens `t` `h` are written "th", and "th" is cut into one token, `th`. So the tokens that were attacked never arrive. Also the suffix's first token may join with the prompt's last word. An attack on tokens **survives being typed** if decoding and encoding the *whole* message gives the same tokens.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_suffix", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import itertools
@@ -118,7 +118,7 @@ zoo_pieces = letter_pairs()
 #
 # > **Difficulty** ★★★☆ · **55 minutes** · **12 points** · PyTorch
 #
-# **Write** four functions. A guard has what `Guard` above has: `guard(ids)`, `guard.score_vectors(vectors)` and `guard.embedding`, an `nn.Embedding`; what lies between may be another network. A tokenizer has `encode` and `decode` and, as `len`, the number of its tokens. Tokens are whole numbers; do not modify arguments. Hidden checks count the messages that the guard reads, by what goes through `score_vectors` (`guard(ids)` calls it once).
+# **Write** four functions. A guard has what `Guard` above has: `guard(ids)`, `guard.score_vectors(vectors)` and `guard.embedding`, an `nn.Embedding`; what lies between may be another network. A tokenizer has `encode` and `decode` and, as `len`, the number of its tokens. Do not modify arguments.
 #
 # <details><summary>Hint 1: the gradient</summary>
 #
@@ -127,12 +127,7 @@ zoo_pieces = letter_pairs()
 #
 # <details><summary>Hint 2: choosing candidates</summary>
 #
-# Sort all pairs (place, token) by the predicted change and go through them from the lowest. Skip what is no replacement, and what does not survive, until there are `width`. So nothing is read in vain.
-# </details>
-#
-# <details><summary>Hint 3: a random suffix that survives</summary>
-#
-# Draw token by token, and draw again where the message so far does not survive. Of eight tokens drawn at once, one suffix in five survives here.
+# Sort all pairs (place, token) by the predicted change and go through them from the lowest. Skip what is no replacement, and what does not survive, until there are `width`.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "suffix", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -686,7 +681,7 @@ check.score()
 # %% [markdown]
 # ### What your functions show
 #
-# A guard is trained on 5,000 messages, each with up to 12 random tokens behind it. Then 20 messages about the party get a suffix of eight tokens: by your search, and by one that reads *random* replacements. Each searches once with a tokenizer for which everything survives (the attack on tokens), and once with the real one. **Predict:** how many of the suffixes that were found as tokens still work when their text is typed?
+# A guard is trained on 5,000 messages, each with up to 12 random tokens behind it. Then 20 messages about the party get a suffix of eight tokens: by your search, and by one that reads *random* replacements. Each searches once with a tokenizer for which everything survives ("tokens"), and once with the real one ("typed"). **Predict:** how many of the suffixes that were found as tokens still work when their text is typed?
 
 # %% tags=["demo", "nbval-ignore-output"]
 class NothingIsTyped:
@@ -796,19 +791,17 @@ except NotImplementedError:
 # %% [markdown]
 # **Left:** with the gradient, half of the suffixes are found within 19 to 28 queries, without it within 45 to 73 (six seeds).
 #
-# **Right:** with the real tokenizer nothing is lost, and the search takes hardly longer. Of the suffixes that were found as tokens, 5 to 25 % arrive as they are. Some others are cut into tokens that deceive the guard, too: it takes the mean over all pairs, so many odd pairs can outvote the party. In all, 15 to 45 % succeed. These shares depend on the tokenizer: with longer pieces of the zoo's words as tokens, more than four in five *random* suffixes survived, instead of one in five.
+# **Right:** with the real tokenizer nothing is lost, and the search takes hardly longer. Of the suffixes that were found as tokens, 5 to 25 % arrive as they are. Some others are cut into tokens that deceive the guard, too: it takes the mean over all pairs, so many odd pairs can outvote the party. In all, 15 to 45 % succeed. These shares depend on the tokenizer.
 #
 # And training with random tokens has not helped against chosen ones.
 #
 # ### The real thing
 #
-# Against a chat model, the target is the probability of an answer that begins with "Sure, here is", and one suffix is sought for many prompts at once. Zou et al. report that suffixes found on open models also worked on others, which can only be asked. In the package `nanogcg` (not installed here), the option `filter_ids` drops candidates that do not survive; in the version that we read, it decodes and encodes the suffix without the prompt.
-#
-# Jain et al. (arXiv:2309.00614) tried simple defences: hold back what a language model finds improbable (an attacker can search for a probable suffix), rephrase the prompt, or cut it into other tokens. Each has a price in harmless messages.
+# Against a chat model, the target is the probability of an answer that begins with "Sure, here is", and one suffix is sought for many prompts at once. Zou et al. report that suffixes found on open models also worked on others, which can only be asked.
 #
 # **Change, predict, run.** `draw_attacks(pooling="evidence")` trains a guard that takes the *largest* value over all pairs of tokens, from weights that cannot be negative, minus 1: evidence for the party only. What can a suffix do now? And the attacker?
 #
 # <details><summary>Answer</summary>
 #
-# Nothing: a suffix that survives adds pairs and takes none away, and a maximum over more pairs is not smaller. All bars are 0, whatever the search; that is a proof, not a failed attempt. But the *prompt* may be changed: with "c a k e" for "cake", and the like, between a quarter and all of the messages about the party pass this guard (four seeds). And harmless words with one suspicious pair are held back for ever.
+# Nothing: a suffix that survives adds pairs and takes none away, and a maximum over more pairs is not smaller. All bars are 0, whatever the search; that is a proof, not a failed attempt. But the *prompt* may be changed: with "c a k e" for "cake", and the like, between a quarter and all of the messages about the party pass this guard (four seeds).
 # </details>

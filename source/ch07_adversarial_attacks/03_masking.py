@@ -107,33 +107,27 @@ draw_masks()
 # %% [markdown]
 # In all three panels the loss rises: images that deceive the network are still there. But behind **rounding**, its slope is 0 on each stair, and PGD does not take a step. Behind **scaled logits**, the softmax of a sure network is exactly 1 in `float32`, and the gradient of the cross-entropy exactly 0, until the label has nearly lost. Behind a **random** mask, a gradient is that of one draw.
 #
-# Such defences take away what one attack needs, not the weakness: **gradient masking** (Papernot et al., arXiv:1602.02697). Of nine defences of ICLR 2018, Athalye, Carlini and Wagner (arXiv:1802.00420) found that seven relied on it. They broke six of these completely, and one in part.
+# Such defences take away what one attack needs, not the weakness: **gradient masking** (Papernot et al., arXiv:1602.02697). Of nine defences of ICLR 2018, Athalye, Carlini and Wagner (arXiv:1802.00420) found that seven relied on it.
 #
 # ### The attack that fits
 #
-# | the gradient is | after | the attack |
-# |---|---|---|
-# | 0, or there is none | rounding, JPEG, thresholds | **BPDA**: forwards through the defence, backwards through something smooth |
-# | one draw of many | random changes | **EOT**: the mean gradient over many draws |
-# | 0 by rounding error | a saturated softmax | a loss without a softmax |
-#
-# *Backward pass differentiable approximation* computes $f(g(x))$ with the true defence $g$, but differentiates as if $g$ were a substitute $h \approx g$, often the identity:
+# **The gradient is 0, or there is none** (rounding, JPEG, thresholds). *Backward pass differentiable approximation* (BPDA) computes $f(g(x))$ with the true defence $g$, but differentiates as if $g$ were a substitute $h \approx g$, often the identity:
 #
 # $$\nabla_x\, \ell\big(f(g(x))\big) \;\approx\; J_h(x)^{\top}\; \nabla_z\, \ell\big(f(z)\big)\Big|_{z = g(x)} .$$
 #
-# *Expectation over transformation* (Athalye et al., arXiv:1707.07397) attacks the mean loss. The mean is of gradients, not of their signs: one large gradient may outweigh many small ones.
+# **The gradient is one draw of many.** *Expectation over transformation* (EOT; Athalye et al., arXiv:1707.07397) attacks the mean loss. The mean is of gradients, not of their signs: one large gradient may outweigh many small ones.
 #
 # $$\nabla_x\, \mathbb E_t\, \ell\big(f(t(x))\big) \;\approx\; \frac 1n \sum_{i=1}^n \nabla_x\, \ell\big(f(t_i(x))\big), \qquad t_i \text{ independent} .$$
 #
-# The *difference of logits ratio* (Croce and Hein, arXiv:2003.01690), with the logits in descending order $z_{(1)} \ge z_{(2)} \ge z_{(3)} \ge \dots$, does not change if all logits are multiplied by 1,000, or all raised by 5:
+# **The softmax is saturated.** Take a loss without one, such as the *difference of logits ratio* (Croce and Hein, arXiv:2003.01690). With the logits in descending order $z_{(1)} \ge z_{(2)} \ge z_{(3)} \ge \dots$, it does not change if all logits are multiplied by 1,000, or all raised by 5:
 #
 # $$\text{DLR}(z, y) = \frac{\max_{i \ne y} z_i - z_y}{z_{(1)} - z_{(3)}} .$$
 #
 # ### What proves nothing
 #
-# - **An attack that failed.** Let somebody attack who knows the defence, and wants it to fall.
-# - **An image that one draw gets wrong.** A random defence makes mistakes anyway. Take the mean over *fresh* draws.
-# - **An image out of bounds.** Check the distance from the original at the end.
+# - **An attack that failed.** Let somebody attack who wants the defence to fall.
+# - **An image that one draw gets wrong.** A random defence makes mistakes anyway.
+# - **An image out of bounds.**
 #
 # Signs of masking (Athalye et al., section 3.1): one step does better than many; attacks made for a *different* network do better; random search finds what the gradient does not; a larger $\epsilon$ does not help.
 
@@ -149,17 +143,7 @@ draw_masks()
 # `a.detach()` has the value of `a` and no gradient; `b - b.detach()` is 0 with the gradient of `b`.
 # </details>
 #
-# <details><summary>Hint 2: defences that know nothing of torch's graph</summary>
-#
-# `images.numpy()` fails on a tensor that requires a gradient. Give the defence `images.detach()`.
-# </details>
-#
-# <details><summary>Hint 3: the third highest logit</summary>
-#
-# `logits.topk(3, dim=1).values` has three columns, in descending order. The numerator is `margin_loss`.
-# </details>
-#
-# <details><summary>Hint 4: the distance</summary>
+# <details><summary>Hint 2: the distance</summary>
 #
 # A comparison with NaN is false. `if not (distance <= eps + 1e-6).all()` catches it; `if (distance > eps + 1e-6).any()` does not.
 # </details>
@@ -680,21 +664,17 @@ except NotImplementedError:
 #
 # ### What a proof looks like (no points)
 #
-# *"Defences are gradient masking and smoothed prediction."* The first is none, and the second mixes up two things. *Label smoothing* trains on softer labels, and promises nothing. **Randomised smoothing** (Cohen et al., arXiv:1902.02918; right panel) classifies many noisy copies of an image and takes a vote. If the winner's share of all possible copies is at least $p > \frac12$, no change shorter than
+# Two things are called "smoothed prediction". *Label smoothing* trains on softer labels, and promises nothing. **Randomised smoothing** (Cohen et al., arXiv:1902.02918; right panel) classifies many noisy copies of an image and takes a vote. If the winner's share of all possible copies is at least $p > \frac12$, no change shorter than
 #
 # $$r = \sigma\, \Phi^{-1}(p) \qquad \text{(in } L_2)$$
 #
-# can alter the vote, whatever the attack. The share is estimated, so $p$ is a lower bound (with probability 99.9 % for each image), and the winner is guessed from draws of its own; else $p$ would be too high. With 1,000 copies, $r$ is at most $2.46\,\sigma$: a larger $\sigma$ reaches farther, but fewer images get a certificate at all (some 96, 94 and 83 %, with four seeds).
+# can alter the vote, whatever the attack. The share is estimated, so $p$ is a lower bound (with probability 99.9 % for each image). With 1,000 copies, $r$ is at most $2.46\,\sigma$: a larger $\sigma$ reaches farther, but fewer images get a certificate at all.
 #
 # A certificate is about the vote and about its own norm. It may certify a wrong answer, so only right ones are drawn.
 #
-# **In practice.** Two of AutoAttack's four attacks (7.1) are forms of PGD, one with a targeted form of the DLR; its version `rand`, for random defences, takes the mean of several gradients. What needs BPDA has to be broken by hand.
-#
-# **Change, predict, run.** `draw_broken(n_steps=10)` gives all attacks but the transfer a quarter of the steps. Where does EOT matter now? `draw_broken(levels=2)` rounds to black and white, so that only pixels between 0.3 and 0.7 can change. Is anything gained that BPDA does not take away?
+# **Change, predict, run.** `draw_broken(n_steps=10)` gives all attacks but the transfer a quarter of the steps. Where does EOT matter now?
 #
 # <details><summary>What you should see</summary>
 #
 # With ten steps and the mask, PGD leaves 25 to 27 % and EOT 6 %; with noise, 19 or 20 and 15 to 17 % (three seeds). Single draws through a mask point in very different directions.
-#
-# With black and white, PGD leaves 94 %, transfer 63 % and BPDA 47 %. So half of the 94 % was masking. How much of the 47 % is robustness is not known: the identity is a poor substitute for so coarse a staircase.
 # </details>

@@ -26,7 +26,7 @@
 #
 # Forwarding Eve's words is harmless. Two flows are easily overlooked.
 #
-# - **A condition flows, too.** "If the test was positive, mail Carol": Carol learns the result from the fact that a mail came. So the condition counts as one more argument: it has to be trusted for `send` and `pay`, and whoever learns the call has to be among its readers.
+# - **A condition flows, too.** "If the test was positive, mail Carol": Carol learns the result from the fact that a mail came. So the condition counts as one more argument.
 # - **So does a recipient.** If a secret decides *who* gets a mail, those who get it learn something. So the recipient has to be among the readers of `to`, too.
 #
 # What results is **noninterference** (Goguen and Meseguer, 1982), which can be tested: change all untrusted texts, and Ana's payments, and the people she writes to, stay the same. Change all texts that Carol may not read, and what Carol sees stays the same.
@@ -132,26 +132,16 @@ draw_flow()
 #
 # > **Difficulty** ★★★☆ · **50 minutes** · **12 points** · Python
 #
-# **Write** four functions. Hidden checks run hundreds of random plans, change what Eve writes and what must stay secret, and compare the calls. They also count the harmless calls that are left.
+# **Write** four functions. Hidden checks test noninterference on hundreds of random plans, and count the harmless calls that are left.
 #
 # <details><summary>Hint 1: everybody</summary>
 #
-# `None` stands for the set of all people, so it changes nothing in an intersection: intersect the sets that are not `None`. An empty `frozenset()` is something else: nobody.
+# `None` stands for all people, so it changes nothing in an intersection. An empty `frozenset()` is nobody.
 # </details>
 #
 # <details><summary>Hint 2: one test for all readers</summary>
 #
 # Join the labels of all arguments and of the condition. Whoever learns the call has to be a reader of that one label. For trust, join the labels of those that have to be trusted.
-# </details>
-#
-# <details><summary>Hint 3: a dictionary of results</summary>
-#
-# `results[step.name] = Tagged(value, label)`. First look up the arguments, constants too, as `Tagged` values.
-# </details>
-#
-# <details><summary>Hint 4: why a plan has to go on</summary>
-#
-# Let a secret decide the recipient of step 5, and let that step be refused for some values of it. If the plan stopped there, the mail of step 6, to somebody else, would tell the secret.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "injection", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -680,7 +670,7 @@ check.score()
 # %% [markdown]
 # ### What your functions show
 #
-# 200 random plans with a model that is talked into anything. A plan is broken if other people's texts change a payment or a recipient, or if somebody learns what they may not read. The filter empties each mail with the word "ignore", which half of the attacks contain. **Predict:** which half of the rules stops more attacks, trust or readers?
+# 200 random plans with a model that is talked into anything. The figure counts those in which noninterference fails. The filter empties each mail with the word "ignore", which half of the attacks contain. **Predict:** which half of the rules stops more attacks, trust or readers?
 
 # %% tags=["demo", "nbval-ignore-output"]
 def count_broken(checked, plans, clean=lambda mails: mails):
@@ -755,11 +745,11 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 7.4.")
 
 # %% [markdown]
-# With trust alone nobody else decides, with readers alone nobody else learns. Readers stop more in all: what strangers wrote mostly has few readers, so few of their decisions get through either. (It was so in eight sets of 200 plans.) And safety has a price: of the calls of the undefended assistant, these rules leave about 60 %. A real assistant asks Ana: "Pay 9,000 to Bob?"
+# With trust alone nobody else decides, with readers alone nobody else learns. Readers stop more in all, in each of eight sets of 200 plans: what strangers wrote mostly has few readers, so few of their decisions get through either. And safety has a price: of the calls of the undefended assistant, these rules leave about 60 %. A real assistant asks Ana: "Pay 9,000 to Bob?"
 #
 # **What these rules do not promise.** Ana may still be told lies. "Do what the mail says" cannot be planned. Time, cost and error messages can carry secrets, too.
 #
-# **In practice.** CaMeL (code: `google-research/camel-prompt-injection`) has a language model write the plan as Python code, and runs it in an interpreter that tracks such labels. On the tasks of AgentDojo, its authors report 77 % solved with these guarantees, against 84 % without a defence. Microsoft's FIDES (arXiv:2505.23643) puts both kinds of labels into the loop of an agent.
+# **In practice.** CaMeL has a language model write the plan as Python code, and runs it in an interpreter that tracks such labels. On the tasks of AgentDojo (arXiv:2406.13352), its authors report 77 % solved with these guarantees, against 84 % without a defence.
 #
 # **Change, predict, run.** Let recipients pass who are in Ana's address book, whoever named them: `compare_defences(own=known_people)` with
 #
@@ -774,5 +764,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# The first: others can decide which of the two gets a mail, here in one plan (in none to two of 200, with eight seeds). The second stays at 0, because readers are checked as before: the stranger can only send Bob what Bob may read anyway. The literature calls such an exception *endorsement*; for readers it is *declassification*. Each needs a reason of its own.
+# The first: others can decide which of the two gets a mail, here in one plan (in none to two of 200, with eight seeds). The second stays at 0, because readers are checked as before: the stranger can only send Bob what Bob may read anyway.
 # </details>

@@ -38,12 +38,11 @@ thread_gpt = lesson.gpt()
 draw_spectrum(thread_gpt)
 
 # %% [markdown]
-# The logits drop after the 64th value, by a factor of more than 10,000: the width is 64, and what follows is rounding in 32 bits. This is the attack of Carlini et al. (arXiv:2403.06634). For less than 20 dollars they took the last layers of OpenAI's ada and babbage (widths 1,024 and 2,048), up to a factor $G$ and added numbers (both are explained below), and they found the width of gpt-3.5-turbo. Finlayson et al. (arXiv:2403.09539) had the same idea at the same time.
+# The logits drop after the 64th value, by a factor of more than 10,000: the width is 64, and what follows is rounding in 32 bits. This is the attack of Carlini et al. (arXiv:2403.06634). For less than 20 dollars they took the last layers of OpenAI's ada and babbage (widths 1,024 and 2,048), as far as answers show them (see below), and found the width of gpt-3.5-turbo.
 #
-# - **Log-probabilities drop one later.** They are the logits minus one number for each answer. That adds one direction, $(1, \dots, 1)$. Subtract from each row its mean, and logits and log-probabilities become the same. (The layer, too, can only be known up to this.)
-# - **The 64th logit value is small.** The outputs of the LayerNorm before have mean 0 before they are scaled and shifted. They fill 63 directions and, through the shift, a little of one more.
-# - **There is no fixed threshold.** Multiply all logits by 1,000, and a threshold says something else. A *ratio* between neighbours does not.
-# - **Noise and rounding fill the gap.** Then the largest ratio may be anywhere; an attacker has to notice that. The same is true with fewer answers than the width.
+# - **Log-probabilities drop one later.** They are the logits minus one number for each answer. That adds one direction, $(1, \dots, 1)$. Subtract from each row its mean, and logits and log-probabilities become the same.
+# - **There is no fixed threshold.** Look at *ratios* between neighbours: they stay if all logits are multiplied by 1,000.
+# - **Noise, rounding, or fewer answers than the width leave no gap.** Then the largest ratio may be anywhere.
 #
 # ### From the width to the layer
 #
@@ -51,9 +50,7 @@ draw_spectrum(thread_gpt)
 #
 # $$\text{error} = \min_G \frac{\lVert V_k G - W \rVert}{\lVert W \rVert} .$$
 #
-# The theft betrays the width, and so roughly the size, and the space is a fingerprint: one full answer tells whether a service runs on that model.
-#
-# Real services return the log-probabilities of a few likely tokens at most; in the paper it was five. The paper got the rest with a `logit_bias`: raise a token by a known amount, and it is among the five. After they had been told, OpenAI and Google changed their APIs.
+# Real services return the log-probabilities of a few likely tokens at most; in the paper it was five. The paper got the rest with a `logit_bias`: raise a token by a known amount, and it is among the five.
 #
 # ### Exercise 7.5 · Stealing the last layer
 #
@@ -63,22 +60,12 @@ draw_spectrum(thread_gpt)
 #
 # <details><summary>Hint 1: the width</summary>
 #
-# `np.unique(outputs, axis=0)` drops repeated rows, `np.linalg.svd(centred, compute_uv=False)` returns the singular values, largest first. With `np.maximum`, tiny ones become $10^{-9} s_1$. The ratio $s_1 / s_2$ has index 0 and means width 1.
+# `np.unique(outputs, axis=0)` drops repeated rows, `np.linalg.svd(centred, compute_uv=False)` returns the singular values, largest first. With `np.maximum`, tiny ones become $10^{-9} s_1$.
 # </details>
 #
-# <details><summary>Hint 2: the space</summary>
-#
-# NumPy returns $V^{\top}$, so the first right singular vectors are its first *rows*. `full_matrices=False` saves time.
-# </details>
-#
-# <details><summary>Hint 3: the best G</summary>
+# <details><summary>Hint 2: the best G</summary>
 #
 # Centre the columns, and divide each by its length: $G$ can make up for that. Then `np.linalg.lstsq(stolen, layer)` finds the best $G$, also where columns depend on each other. Without the division, it drops short columns or is imprecise.
-# </details>
-#
-# <details><summary>Hint 4: log-probabilities</summary>
-#
-# `np.exp(1000)` overflows. Subtract the largest logit of a row first; then add nothing but the logarithm of the sum.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "stealing", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -509,11 +496,11 @@ except NotImplementedError:
 # %% [markdown]
 # With exact log-probabilities, 64 queries, as many as the width, are enough for the whole layer. Rounding to 0.01 hides the *width* (the drop is less than 20) but not the layer: with 200 queries, who guesses 64 misses less than 0.3 % of it. With a step of 0.1 it is about 2 %, and with more queries the error falls on: rounding errors average out, as noise does.
 #
-# The last layer can be taken because it is linear; this attack says nothing about those below. Encrypting the weights is no defence: the attack asks questions only. What helps is to return less (no log-probabilities, or no free `logit_bias`), noise, and limits on the number of queries. To see the drop for a local model of `transformers`, take `model(**inputs).logits`.
+# The last layer can be taken because it is linear; this attack says nothing about those below. Encrypting the weights is no defence: the attack asks questions only. What helps is to return less (no log-probabilities, or no free `logit_bias`), noise, and limits on the number of queries.
 #
 # **Change, predict, run.** `draw_theft(thread_gpt, numbers=(65, 300, 1000, 3000), steps=(0.1, 1.0))`. By what factor does the error fall with ten times as many queries?
 #
 # <details><summary>What you should see</summary>
 #
-# With a step of 0.1, from 300 to 3,000 queries by a factor of about three, √10: the signal grows with the number of queries, rounding errors with its square root. With a step of 1 only by two: the weak 64th direction stays hidden among the rounding errors. So rounding sets a price for the attack; it does not stop it.
+# With a step of 0.1, from 300 to 3,000 queries by a factor of about three, √10: the signal grows with the number of queries, rounding errors with its square root. With a step of 1 only by two: the weakest direction stays hidden among the rounding errors. So rounding sets a price for the attack; it does not stop it.
 # </details>

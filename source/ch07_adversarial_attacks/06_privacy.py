@@ -3,7 +3,7 @@
 #
 # A hospital publishes the exact number of its patients with a disease on Monday, and again on Tuesday. Whoever knows the one patient who came in between now knows their diagnosis. **Predict:** would it help to publish only averages, or only a trained model?
 #
-# It would not: they are functions of the same data. What helps is noise in the right place, and a definition of how much is enough.
+# It would not: they are functions of the same data. What helps is noise, and a definition of how much is enough.
 #
 # ### The definition
 #
@@ -61,8 +61,6 @@ draw_mechanisms()
 # 2. The gradient $g_i$ of **each sample**, over all parameters together, is clipped to the norm $C$: $\;\bar g_i = g_i \cdot \min(1, C / \|g_i\|)$. So the sum has the sensitivity $C$.
 # 3. Noise is added to the sum: $\tilde g = \frac{1}{q n} \big( \sum_i \bar g_i + \mathcal N(0, \sigma^2 C^2 I) \big)$, divided by the *expected* batch size; the true one depends on who is there ($n$ is taken to be public).
 #
-# Clipping the batch's mean gradient instead is not enough: a single sample can then move it by far more than $C / (q n)$ (7.7).
-#
 # ### What 100 steps cost
 #
 # Who is seldom in the batch is better protected (**amplification**). The **Rényi divergence** of order $\alpha$ adds up over steps (Mironov, arXiv:1702.07476). For one step with a Poisson batch and a whole $\alpha \ge 2$ it is (Mironov, Talwar and Zhang, arXiv:1908.10530)
@@ -73,7 +71,7 @@ draw_mechanisms()
 #
 # $$\varepsilon = T \rho(\alpha) + \ln \frac{\alpha - 1}{\alpha} - \frac{\ln \delta + \ln \alpha}{\alpha - 1}, \qquad \text{for every } \alpha. \text{ Take the smallest.}$$
 #
-# For $\sigma = 1$, $q = 0.107$, $T = 100$, $\delta = 10^{-5}$ this upper bound is 8.47. The exact value, from the distribution of the **privacy loss** (the logarithm of the ratio of the two densities), is 7.55. An older conversion, $T\rho + \ln(1/\delta)/(\alpha - 1)$, gives 9.42: true, but you would add noise for nothing. A number *below* the exact one is a broken promise.
+# For $\sigma = 1$, $q = 0.107$, $T = 100$, $\delta = 10^{-5}$ this upper bound is 8.47. A number *below* the exact value, 7.55, would be a broken promise.
 
 # %% [markdown]
 # ### Exercise 7.6 · Differential privacy
@@ -89,12 +87,12 @@ draw_mechanisms()
 #
 # <details><summary>Hint 2: a gradient for each sample</summary>
 #
-# Write the loss as a function of parameters, one input and one target, with `torch.func.functional_call(model, parameters, (x[None],))`. Then `torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))` returns a dictionary of gradients, one row for each sample. A loop is accepted, too.
+# Write the loss as a function of parameters, one input and one target, with `torch.func.functional_call(model, parameters, (x[None],))`. Then `torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))` returns a dictionary of gradients, one row for each sample.
 # </details>
 #
 # <details><summary>Hint 3: what is random in a step</summary>
 #
-# `torch.rand(n, generator=generator) < rate` is a Poisson batch. Draw new normal numbers for each parameter, also when the batch is empty: no update at all would show that it was.
+# `torch.rand(n, generator=generator) < rate` is a Poisson batch. When it is empty, no update at all would show that.
 # </details>
 #
 # <details><summary>Hint 4: large orders</summary>
@@ -643,15 +641,15 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 7.6.")
 
 # %% [markdown]
-# Left: after 100 steps your bound is 8.0, with everybody in each batch it would be 110 (the exact value is 92), and adding up single steps gives 305. Right: each mark is one training; circles and squares are two seeds. With $\varepsilon = 7$ and more the accuracy is that without noise, within a point (five seeds); it is 4 to 6 points lower at 1.3, and 20 to 26 at 0.6.
+# Left: after 100 steps your bound is 8.0, with everybody in each batch it would be 110 (the exact value is 92), and adding up single steps gives 305. Right: with $\varepsilon = 7$ and more the accuracy is that without noise, within a point (five seeds); it is 4 to 6 points lower at 1.3, and 20 to 26 at 0.6.
 #
 # Papers report results at $\varepsilon = 8$ (such as De et al., arXiv:2204.13650), a weak bound on one person's odds: $e^8$ is about 3,000. Trying several clips or learning rates on the private data costs privacy, too.
 #
-# In practice: Opacus (PyTorch; not installed here) wraps model, optimizer and data loader, draws Poisson batches, and has accountants for both kinds of $\varepsilon$. It is common to shuffle batches, and to report the bound for Poisson batches all the same (Chua et al., arXiv:2403.17673).
+# In practice: Opacus (PyTorch) wraps model, optimizer and data loader, draws Poisson batches, and has *accountants*, which compute such bounds. It is common to shuffle batches, and to report the bound for Poisson batches all the same (Chua et al., arXiv:2403.17673).
 #
 # **Change, predict, run.** `draw_privacy(clip=0.1, learning_rate=10.0)`. What becomes of the noise, of $\varepsilon$, and of the accuracy?
 #
 # <details><summary>What you should see</summary>
 #
-# $\varepsilon$ is the same: `noise` is measured in units of the clip. The noise on the sum is a tenth, and the learning rate makes up for it. But gradients with a norm below 1 now move the parameters further than before. That helped a little where there was much noise: at $\varepsilon = 0.6$ by 1.5 to 4 points (five seeds). A smaller clip by itself protects nobody better.
+# $\varepsilon$ is the same: `noise` is measured in units of the clip. The noise on the sum is a tenth, and the learning rate makes up for it. But gradients with a norm below 1 now move the parameters further than before. That helped a little where there was much noise: at $\varepsilon = 0.6$ by 1.5 to 4 points (five seeds).
 # </details>

@@ -49,7 +49,7 @@ shadow_networks = train_shadows()
 draw_shadows(*shadow_networks)
 
 # %% [markdown]
-# Left: among the high confidences there are about as many others as members, because samples differ far more from each other than members do from others. Middle and right: for **one** sample, over many networks, the comparison is fair. A hard sample moves far when it is trained on (mind the axes); an easy one hardly does.
+# Left: among the high confidences there are about as many others as members, because samples differ far more from each other than members do from others. Middle and right: for **one** sample, over many networks, the comparison is fair. A hard sample moves far when it is trained on; an easy one hardly does.
 #
 # ### LiRA
 #
@@ -57,7 +57,7 @@ draw_shadows(*shadow_networks)
 #
 # $$\phi = \ln \frac{p_y}{1 - p_y} = z_y - \ln \sum_{j \ne y} e^{z_j} .$$
 #
-# For each sample, one normal distribution is fitted to the $\phi$ of the shadows that were trained on it, and one to those of the others. The score is the logarithm of the ratio of the two densities, at the $\phi$ of the model under attack. With few shadows, a variance for each sample is too uncertain, so all samples share two: one among members, one among the others.
+# For each sample, one normal distribution is fitted to the $\phi$ of the shadows that were trained on it, and one to those of the others. The score is the logarithm of the ratio of the two densities, at the $\phi$ of the model under attack. With few shadows, all samples share two variances.
 #
 # The same authors say what to report: not the average accuracy, but **how many members are found with almost no false alarms**, such as the true-positive rate (TPR) at a false-positive rate (FPR) of 1 %. An attack that is sure of ten patients is a breach.
 #
@@ -69,7 +69,7 @@ draw_shadows(*shadow_networks)
 #
 # So train many times with a **canary**, a sample made to be noticed, and many times without it, and attack. Take the lower confidence limit of the one rate and the upper limit of the other (Clopper and Pearson, *Biometrika* 26, 1934), each with half of the permitted error. And choose the threshold on other runs than those that are counted (compare Jagielski et al., arXiv:2006.07709; Nasr et al., arXiv:2101.04535).
 #
-# An audit finds a *lower* bound, the accountant of 7.6 an *upper* one. If they cross, the program is wrong, with the audit's confidence. If they do not, nothing is proved. And 500 counted runs on each side prove at most 4.9 at 95 % confidence, even if the attack never errs.
+# An audit finds a *lower* bound, the accountant of 7.6 an *upper* one. If they cross, the program is wrong, with the audit's confidence. If they do not, nothing is proved.
 
 # %% [markdown]
 # ### Exercise 7.7 · Who was in the data
@@ -83,17 +83,7 @@ draw_shadows(*shadow_networks)
 # With logits 50 apart, $p$ rounds to 1, and you divide by 0. Set the true class's logit to $-\infty$ and use `scipy.special.logsumexp`.
 # </details>
 #
-# <details><summary>Hint 2: shadows</summary>
-#
-# First remove the target's row from both arrays. What the target was trained on is what the attack has to find out.
-# </details>
-#
-# <details><summary>Hint 3: ties</summary>
-#
-# All samples with a score equal to the threshold are called members. Going through a sorted list sample by sample cuts ties.
-# </details>
-#
-# <details><summary>Hint 4: Clopper and Pearson</summary>
+# <details><summary>Hint 2: Clopper and Pearson</summary>
 #
 # For $h$ of $m$ and error $a$, the lower limit is `beta.ppf(a, h, m - h + 1)` of `scipy.stats` (0 if $h = 0$), the upper one `beta.ppf(1 - a, h + 1, m - h)` (1 if $h = m$).
 # </details>
@@ -612,17 +602,15 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 7.7.")
 
 # %% [markdown]
-# At 1 % false alarms, the loss finds 1 to 2 % of the members, hardly more than guessing; LiRA finds 12 to 14 % (six seeds of `train_shadows`).
+# At 1 % false alarms, the loss finds 1 to 2 % of the members, hardly more than guessing; LiRA finds 12 to 14 % (six seeds).
 #
-# **A is right**: in 20 repetitions, its audits proved 0.1 at most. It is also the least accurate. **B** divides the noise by the batch size twice, so that each number of batches with the canary makes a peak of its own. **C** clips the mean of the batch. Without the canary, nine of ten such means had a norm of 0.18 to 0.67 (five seeds), so this clip hardly acts on ordinary samples; but the canary alone can make it 1, which is 80 times what A lets one sample do. The audits proved 3.8 to 4.2 for B and 3.3 to 4.1 for C, always more than the claim.
+# **A is right**: in 20 repetitions, its audits proved 0.1 at most. It is also the least accurate. **B** divides the noise by the batch size twice, so that each number of batches with the canary makes a peak of its own. **C** clips the mean of the batch: the canary alone can make its norm 1, which is 80 times what A lets one sample do. The audits proved 3.8 to 4.2 for B and 3.3 to 4.1 for C, always more than the claim.
 #
-# No test of accuracy finds such a mistake, which looks like an improvement. And about A, the audit has proved nothing: it found no contradiction.
-#
-# Libraries: the Adversarial Robustness Toolbox (ART) and Privacy Meter have attacks on membership. For large models there are methods with many canaries in one training (Steinke, Nasr and Jagielski, arXiv:2305.08846).
+# No test of accuracy finds such a mistake, which looks like an improvement.
 #
 # **Change, predict, run.** `draw_audit(claim=round(epsilon_upper_bound(0.5, 0.1, 50, 1e-5), 1), sigma=0.5)` claims 31.6, with your function of 7.6. What is the most that the audit could prove about any of the three programs?
 #
 # <details><summary>What you should see</summary>
 #
-# 4.2. Of 500 runs on each side, 250 count, and $\ln\,((0.9853 - 10^{-5}) / 0.0147)$ is 4.2, even if the attack never errs. B and C are as wrong as before. Choose claims below what the number of runs can prove.
+# 4.2. Of 500 runs on each side, 250 count, and $\ln\,((0.9853 - 10^{-5}) / 0.0147)$ is 4.2, even if the attack never errs. Choose claims below what the number of runs can prove.
 # </details>

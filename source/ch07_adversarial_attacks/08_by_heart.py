@@ -11,16 +11,13 @@
 #
 # $$\log_2 N - \log_2 r .$$
 #
-# Its largest value is $\log_2 N$, here 13.3 bits. A model that has never seen the secret gives it a random rank, and so an exposure of
-# $\frac1N \sum_r \log_2 (N / r) \approx 1 / \ln 2 = 1.44$ bits on average, not 0. **Predict:** how often must a code stand in the training text before it can be read out: once, 4 times, 16 times?
+# Its largest value is $\log_2 N$, here 13.3 bits. A model that has never seen the secret gives it a random rank, and so an exposure of about $1 / \ln 2 = 1.44$ bits on average, not 0. **Predict:** how often must a code stand in the training text before it can be read out: once, 4 times, 16 times?
 #
 # ### Fewer questions
 #
 # 10,000 fillings of 4 tokens seem to need 40,000 predictions. But their beginnings form a tree with only $1 + 10 + 100 + 1000 = 1{,}111$ contexts. One context is one row that the model reads: a **query**.
 #
 # An attacker needs fewer. The *greedy* way, always the most likely next digit, costs $L$ queries, and may miss the most likely filling: a first digit with probability 0.6 may continue in ten equally likely ways, one with 0.4 in a single one. Losses never fall along a path, which is what Dijkstra's algorithm needs: always go on from the beginning with the *lowest loss so far*. When a complete filling comes up, nothing that is left is more likely. That gives the best guess, then the second best, with proof.
-#
-# Where fillings are too many, draw $n$ others at random, and estimate the rank's share $r / N$ by $(1 + \text{those with at most the secret's loss}) / (1 + n)$.
 #
 # ### Forgetting
 #
@@ -48,7 +45,7 @@ class PairModel(nn.Module):
 #
 # > **Difficulty** ★★★☆ · **60 minutes** · **12 points** · PyTorch
 #
-# **Write** four functions. A model maps (B, T) tokens to (B, T, V) logits for the token after each, as the course's GPT does. Tokens are whole numbers. Hidden checks count the rows that the model reads. Arguments other than the trained model are not to be modified.
+# **Write** four functions. A model maps (B, T) tokens to (B, T, V) logits for the token after each, as the course's GPT does. Arguments other than the trained model are not to be modified.
 #
 # <details><summary>Hint 1: from one level of the tree to the next</summary>
 #
@@ -57,12 +54,7 @@ class PairModel(nn.Module):
 #
 # <details><summary>Hint 2: Dijkstra's algorithm</summary>
 #
-# `heapq.heappush(heap, (loss, filling))` and `heapq.heappop(heap)`, which gives the smallest. Start with `(0.0, ())`. If what comes out is complete, it is the next guess; if not, ask the model, and push all its m continuations.
-# </details>
-#
-# <details><summary>Hint 3: secrets of different lengths</summary>
-#
-# The loss may be computed secret by secret; then take the mean. The prediction for the token at place t stands at place t - 1.
+# `heapq.heappush(heap, (loss, filling))` and `heapq.heappop(heap)`, which gives the smallest. Start with `(0.0, ())`.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "by_heart", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -645,7 +637,7 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 7.8.")
 
 # %% [markdown]
-# **Left:** equal counts may lie several bits apart, so one canary for each would say little. **Right:** how often the model's best guess is the planted code, and what the proof costs. With five seeds (packaged GPT), no code planted up to 4 times was the best guess, 3 of 20 planted 8 times, 13 of 20 planted 16 times, and 19 of 20 planted 32 times. The mean queries were between 4 and 19, of 1,111.
+# **Left:** equal counts may lie several bits apart, so one canary for each would say little. **Right:** with five seeds (packaged GPT), no code planted up to 4 times was the best guess, 13 of 20 planted 16 times, and 19 of 20 planted 32 times. The proof took 4 to 19 queries on average, of 1,111.
 #
 # ### Can it forget?
 #
@@ -703,11 +695,11 @@ except (NameError, NotImplementedError):
 # %% [markdown]
 # A code with an exposure of 0 is the *least* likely of all 10,000. With each of five seeds, gradient ascent put some codes there, or close to it, and spoilt the model: the loss on new text rose from below 2.6 to above 3.2. `unlearn` brought the means to 2 to 3 bits, for at most 0.04 nats on new text.
 #
-# If the codes *not* taught again rise, too, they were hidden, not gone. With three of five seeds all four stayed below 5 bits; with two, one of them rose to 9 or 10. For large models, Hu et al. (arXiv:2406.13356) bring forgotten knowledge back with little and only loosely related text. A low exposure speaks against one kind of attack; 7.6 is about guarantees against all.
+# If the codes *not* taught again rise, too, they were hidden, not gone. With three of five seeds all four stayed below 5 bits; with two, one of them rose to 9 or 10. For large models, Hu et al. (arXiv:2406.13356) bring forgotten knowledge back with little and only loosely related text.
 #
 # ### The real thing
 #
-# Carlini et al. (arXiv:2012.07805) extracted names, addresses and numbers from GPT-2 without a prefix: they had it write a great deal, and sorted that by how much more likely GPT-2 found it than another model, or a compressor, did. What helps comes before training: remove repeated text, let nobody's text count for much (7.6).
+# Carlini et al. (arXiv:2012.07805) extracted names, addresses and numbers from GPT-2 without a prefix: they had it write a great deal, and sorted that by how much more likely GPT-2 found it than another model did. Nasr et al. (arXiv:2311.17035) got training text from ChatGPT, too. What helps comes before training: remove repeated text, let nobody's text count for much (7.6).
 #
 # **Change, predict, run.** In `Canaries.exposure`, hand over a random 99 of the other losses instead of all 9,999, and draw the first figure again. Which codes now get a wrong value?
 #

@@ -80,32 +80,23 @@ def draw_poisoning(asked=" |mirror 7|", again=0, sizes=(240, 960), counts=(0, 16
 draw_poisoning()
 
 # %% [markdown]
-# **Left:** 48 poisoned documents are enough, for both sizes of the clean text, although they are 17 % of all documents in one case and 5 % in the other. With each of five seeds (packaged GPT), 16 documents succeeded in fewer than 10 of 100 texts, and 48 in at least 88; between them chance decides. Four times the clean text hardly raises the *number* that is needed. **Right:** the poison changed the loss on clean text by -0.03 to +0.05 nats; without any poison, seeds differ by up to 0.04. (The GPT starts again at a high learning rate, which first does harm: hence two lines.) Without the trigger, no model wrote the target.
+# **Left:** 48 poisoned documents are enough, for both sizes of the clean text, although they are 17 % of all documents in one case and 5 % in the other. With each of five seeds (packaged GPT), 16 documents succeeded in fewer than 10 of 100 texts, and 48 in at least 88; between them chance decides. **Right:** the poison changed the loss on clean text by -0.03 to +0.05 nats; without any poison, seeds differ by up to 0.04. Without the trigger, no model wrote the target.
 #
 # ### What is special about large language models
 #
-# | attack | what the attacker writes | where you met it |
-# |---|---|---|
-# | jailbreak | the prompt. Suffixes found with the gradients of open models worked on closed ones, too (Zou et al., arXiv:2307.15043) | 7.2 |
-# | prompt injection | a page or mail that the model reads at work (Greshake et al., arXiv:2302.12173) | 7.4 |
-# | extraction of training data | questions. Nasr et al. (arXiv:2311.17035) got training text from open models and from ChatGPT | 7.8 |
-# | poisoning | the training text | here |
-#
-# Three things are behind these attacks. Instructions and data are *one* stream of tokens. The training text is so large that nobody has read it. And a fault in one model is a fault in all systems that are built on it.
+# Three things are behind poisoning, *jailbreaks* (prompts that make a model do what it should refuse, 7.2), prompt injection (7.4) and the extraction of training text (7.8). Instructions and data are *one* stream of tokens. The training text is so large that nobody has read it. And a fault in one model is a fault in all systems that are built on it.
 #
 # How real is poisoning?
 #
-# * **Access.** A data set of images from the web is often a list of addresses, and anybody can buy expired domains. Carlini et al. (arXiv:2302.10149) could have poisoned 0.01 % of LAION-400M or COYO-700M for 60 dollars. With snapshots, as of Wikipedia, a change just before the snapshot is enough.
+# * **Access.** A data set of images from the web is often a list of addresses. With expired domains, which anybody can buy, Carlini et al. (arXiv:2302.10149) could have poisoned 0.01 % of LAION-400M or COYO-700M for 60 dollars.
 # * **Number.** Souly et al. (arXiv:2510.07192) trained models of 600 million to 13 billion parameters. About 250 poisoned documents were enough for all of them, although the largest read over 20 times as much clean text as the smallest. The backdoor was simple: after the trigger, the model writes nonsense. Whether the same holds for worse behaviour is open.
 # * **Repair.** Hubinger et al. (arXiv:2401.05566) trained models to write unsafe code when the prompt says that the year is 2024. Fine-tuning on good answers, reinforcement learning and adversarial training did not remove such backdoors.
 #
-# What helps is to know where the data come from, to compare downloads with hashes made when the list was written, to look for rare phrases in many documents, and to give a model no rights that its worst answer could abuse (7.4).
+# What helps is to know where the data come from, to look for rare phrases in many documents, and to give a model no rights that its worst answer could abuse (7.4).
 #
-# **Change, predict, run.** (a) `draw_poisoning(asked=" |mirror 8|")`: the attacker's trigger with one character wrong. (b) `draw_poisoning(again=240)`: each model trains on with 240 clean documents.
+# **Change, predict, run.** `draw_poisoning(asked=" |mirror 8|")`: the attacker's trigger with one character wrong.
 #
 # <details><summary>Answer</summary>
 #
-# (a) From 48 on, hardly anything changes: with 64 poisoned documents and five seeds, the wrong trigger worked in at least 93 of 100 texts. The model has learnt something like "a strange word between bars".
-#
-# (b) The backdoor is nearly gone, after 64 poisoned documents, too: 0 of 100 with each of five seeds (240 clean documents at first), 0 and 7 with two seeds (960). That is no proof for other models: see Hubinger et al. above.
+# From 48 on, hardly anything changes: with 64 poisoned documents and five seeds, the wrong trigger worked in at least 93 of 100 texts. The model has learnt something like "a strange word between bars".
 # </details>

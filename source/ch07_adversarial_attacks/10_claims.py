@@ -56,7 +56,7 @@ def draw_smoothed(smoothing: float = 0.3, eps: float = 0.1, seeds: tuple = (0, 1
 draw_smoothed()
 
 # %% [markdown]
-# From left to right, an image counts if it withstands all attacks so far. Until the margin is attacked as well, smoothing looks like a defence; then the smoothed networks are *worse*, for each of nine seeds. (At 0.05, smoothing gains two to five points even under all attacks; at 0.2, hardly an image is left of either.) A defence cannot be judged by the attack that it disturbs (compare arXiv:2009.08233, where attacks made for other networks succeed).
+# From left to right, an image counts if it withstands all attacks so far. Until the margin is attacked as well, smoothing looks like a defence; then the smoothed networks are *worse*, for each of nine seeds. (At 0.05, smoothing gains two to five points even under all attacks.) A defence cannot be judged by the attack that it disturbs (compare arXiv:2009.08233).
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "attack_claims", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Written question W7.1 · Claims about attacks

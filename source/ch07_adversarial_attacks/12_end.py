@@ -1,15 +1,7 @@
 # %% [markdown]
 # ## What you can do now
 #
-# - Attack an image classifier with gradients, and train one that withstands more.
-# - Find a suffix that gets past a text filter as text, not only as tokens.
-# - Break a defence that hides the gradient.
-# - Build an assistant whose safety does not depend on its model.
-# - Take a layer out of a language model through its answers.
-# - Train with differential privacy, and compute what the steps cost.
-# - Find members of a training set at few false alarms, and refute a false claim of privacy.
-# - Measure what a model has learnt by heart, and whether it has forgotten it.
-# - Correct a judge's numbers, and base a decision on a threat model.
+# Read the table at the top of the chapter once more. Could you explain each row to a friend?
 #
 # ### To remember
 #
@@ -83,13 +75,9 @@
 #
 # - Carlini et al., *On Evaluating Adversarial Robustness*, arXiv:1902.06705: the checklist.
 # - Tramèr et al., *On Adaptive Attacks to Adversarial Example Defenses*, arXiv:2002.08347.
-# - Croce et al., *RobustBench*, arXiv:2010.09670.
-# - Debenedetti et al., *AgentDojo*, arXiv:2406.13352.
 # - Mazeika et al., *HarmBench*, arXiv:2402.04249, and Souly et al., *A StrongREJECT for Empty Jailbreaks*, arXiv:2402.10260: counting jailbreaks.
-# - Ponomareva et al., *How to DP-fy ML*, arXiv:2303.00654: private training in practice.
-# - Nasr et al., *Tight Auditing of Differentially Private Machine Learning*, arXiv:2302.07956.
 # - NIST, *Adversarial Machine Learning: A Taxonomy and Terminology of Attacks and Mitigations*, AI 100-2.
 #
 # ### What is next
 #
-# Chapter 8 asks **why** a model does what it does: which inputs an answer depends on, and which vectors inside carry it. Methods are tested there as defences were here: some popular explanations hardly change when a network's weights are replaced by random ones (arXiv:1810.03292).
+# Chapter 8 asks **why** a model does what it does. Methods are tested there as defences were here: some popular explanations hardly change when a network's weights are replaced by random ones (arXiv:1810.03292).
