@@ -1,8 +1,7 @@
 # %% [markdown]
 # ## 1.9 A GAN, repaired
 #
-# In a **generative adversarial network**, one network makes samples and a different one judges them. A GAN can have any size: GigaGAN has a billion
-# parameters (arXiv:2303.05511), those that you train here fewer than 30,000.
+# In a **generative adversarial network**, one network makes samples and a different one judges them. A GAN can have any size: GigaGAN has a billion parameters (arXiv:2303.05511).
 #
 # This listing, adapted from TensorFlow's DCGAN tutorial, is to make pictures of 128 × 128 pixels, values from 0 to 1. Which line raises an error? What else is wrong?
 #
@@ -695,8 +694,7 @@ check.score()
 # %% [markdown]
 # ### Does it learn to draw?
 #
-# Your step, 600 times on the digits of 1.8. Adam has $\beta_1 = 0.5$, as in DCGAN (Radford et al., arXiv:1511.06434); the discriminator's rate is four times
-# the generator's (two time-scales: Heusel et al., arXiv:1706.08500). **Predict first:** will the losses fall while the pictures improve?
+# Your step, 600 times on the digits of 1.8. Adam has $\beta_1 = 0.5$, as in DCGAN (Radford et al., arXiv:1511.06434); the discriminator's rate is four times the generator's (after Heusel et al., arXiv:1706.08500). **Predict first:** will the losses fall while the pictures improve?
 
 # %% tags=["demo", "nbval-ignore-output"]
 def learn_to_draw(generator_rate=2e-3, discriminator_rate=8e-3, steps=600, seed=0):

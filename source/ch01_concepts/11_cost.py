@@ -77,7 +77,7 @@ draw_blocks()
 #
 # Training in mixed precision with Adam keeps, for each parameter, a 16-bit weight and a 16-bit
 # gradient, and in 32 bits a copy of the weight and Adam's two moments (Rajbhandari et
-# al., *ZeRO*, arXiv:1910.02054, section 3.1). Activations come on top.
+# al., *ZeRO*, arXiv:1910.02054, section 3.1).
 #
 # Generating text needs the weights and a **KV cache**: the key and the value of every past token,
 # in every block and key-value head. For $B$ sequences of length
@@ -90,9 +90,8 @@ draw_blocks()
 # **two FLOPs per matrix weight and token**. The backward pass needs two such products, for the gradients of the weights and of the inputs. Two plus four is the six in $6ND$.
 #
 # $6ND$ is an estimate. It leaves out the products $QK^\top$ and $AV$, which involve no
-# weights, and whose cost per token grows with the length $T$. (We count the full square, as FLOP counters do; a causal model needs half.)
-# And it counts the embedding table, although looking up a row is no product. (Kaplan et al.
-# leave embeddings out because their scaling laws come out cleaner so: section 2.1.) From which length on is attention the larger part?
+# weights, and whose cost per token grows with the length $T$. (We count them in full; a causal model needs half.)
+# And it counts the embedding table, although looking up a row is no product. From which length on is attention the larger part?
 
 # %% tags=["demo"]
 def flops_per_token_and_block(d, f, length):
