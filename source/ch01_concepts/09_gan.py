@@ -121,7 +121,7 @@ losses_of_the_game()
 # 2. `doublings` times: a transposed convolution with `width` filters of 4 × 4, stride 2, `same` padding; batch normalisation; ReLU
 # 3. a convolution with one filter of 3 × 3, `same` padding, and a sigmoid.
 #
-# The **training step** has two halves. All calls are with `training=True`: batch normalisation then uses the statistics of the batch, and updates its running averages, which all other calls use.
+# The **training step** has two halves. All calls are with `training=True`.
 #
 # 1. *Discriminator.* Make as many images from noise as there are real ones, compute $L_D$, update the discriminator.
 # 2. *Generator.* Draw **new** noise, compute $L_G$ with the discriminator as it is **now**, update the generator.

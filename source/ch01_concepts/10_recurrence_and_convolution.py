@@ -55,7 +55,7 @@ three_ways()
 #
 # If the largest singular value $\lambda$ of $U$ is below 1, it falls at least as fast as $\lambda^k$: it **vanishes**. With $\lambda > 1$ it may explode (Pascanu et al., arXiv:1211.5063).
 #
-# The **LSTM** (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997) keeps a second state, the **cell** $c_t$, that no matrix multiplies; its forget gate came later (Gers et al., *Learning to Forget*, 2000). One sum, four times as wide as the cell, is cut into four parts:
+# The **LSTM** (Hochreiter and Schmidhuber, 1997; its forget gate: Gers et al., 2000) keeps a second state, the **cell** $c_t$, that no matrix multiplies. One sum, four times as wide as the cell, is cut into four parts:
 #
 # $$\begin{gathered}
 # (s_i, s_f, s_g, s_o) = W x_t + a + U h_{t-1} + b, \\

@@ -2,7 +2,7 @@
 # ## 1.11 What does a model cost?
 #
 # Somebody proposes to train a model of a given shape. Is that a weekend on one card or a
-# power station? A list of sizes is enough to compute it.
+# power station?
 #
 # ### Where the parameters are
 
@@ -77,7 +77,7 @@ draw_blocks()
 #
 # Training in mixed precision with Adam keeps, for each parameter, a 16-bit weight and a 16-bit
 # gradient, and in 32 bits a copy of the weight and Adam's two moments (Rajbhandari et
-# al., *ZeRO*, arXiv:1910.02054, section 3.1).
+# al., *ZeRO*, arXiv:1910.02054, section 3.1). Activations come on top.
 #
 # Generating text needs the weights and a **KV cache**: the key and the value of every past token,
 # in every block and key-value head. For $B$ sequences of length
