@@ -45,7 +45,6 @@ for prompt, seed in [("The meaning of life is", 1), ("Love is", 3), ("To be or n
 # and was trained for a minute or two. Large models work in the same way.
 #
 # **By the end of section 1.5 you will have made all of it.** Later chapters train your model faster, measure it, attack it and look inside.
-# Exercises 1.6 to 1.9 begin with broken code of the kind that circulates in tutorials: find out what is wrong, and write what works.
 #
 # | exercise | you will | minutes |
 # |---|---|---|
@@ -120,8 +119,4 @@ plt.show()
 
 # %% [markdown]
 # GPT-3 and PaLM lie well below the line; smaller models on more tokens would have done better for the same price. Llama 3 8B lies far above
-# it on purpose, at almost 2,000 tokens per parameter: a small model costs less each time it is used. And 20 is no constant: Meta's own scaling law
-# put the optimum for its largest budget at about 40 (arXiv:2407.21783, section 3.2.1), and Llama 3.1 405B is close to that.
-#
-# A **transformer** is an architecture; **GPT** and **BERT** are families of transformers (a causal decoder and a bidirectional encoder). A **GAN**
-# is a way of training, not an architecture.
+# it on purpose, at almost 2,000 tokens per parameter: a small model costs less each time it is used. And 20 is no constant: Meta's own scaling law put the optimum for the budget of Llama 3.1 405B at about 40 (arXiv:2407.21783, section 3.2.1).

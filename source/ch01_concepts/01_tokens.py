@@ -13,8 +13,7 @@ print(list("naïve 🙂".encode()))
 # But the lists are long: 1,000 bytes are half a page, and the cost of attention (next section) grows with the square of the length.
 # Whole words make them short, but a vocabulary of words never ends: names, typing errors, `__init_subclass__`.
 #
-# **Byte pair encoding** (BPE) lies between the two. Gage used it to compress files (*The C Users Journal*, February 1994),
-# Sennrich et al. (arXiv:1508.07909) to translate; GPT-2 ran it on bytes. The training is one loop:
+# **Byte pair encoding** (BPE) lies between the two (Gage, *The C Users Journal*, February 1994; Sennrich et al., arXiv:1508.07909). The training is one loop:
 #
 # 1. Start with one token for each byte.
 # 2. Count all pairs of neighbours in the training text. Take the most frequent.
@@ -35,7 +34,7 @@ print(list("naïve 🙂".encode()))
 # ### Three rules that are easy to get wrong
 #
 # **No merge crosses a piece.** First `split_text` cuts the text into words (each with the space before it), punctuation and white space.
-# Otherwise `dog.` and `dog!` could become tokens (GPT-2's paper, section 2.2). Pairs are counted and merged inside pieces only.
+# Otherwise `dog.` and `dog!` could become tokens (GPT-2's paper, section 2.2).
 #
 # **Old merges come first.** A new text is encoded with the merges in the order in which they were learnt, not with the longest token that
 # fits. With the merges b + c, a + b, ab + c, the text `abc` becomes `a`, `bc`, although there is a token `abc`.
@@ -50,15 +49,10 @@ print(list("naïve 🙂".encode()))
 # **Given:** `split_text`. **Write** four functions in plain Python, without a tokenizer from a library. Tokens 0 to 255 are the
 # bytes; merge number `i` (from 0) makes token `256 + i`.
 #
-# <details><summary>Hint 1: it takes minutes</summary>
+# <details><summary>Hint: it takes minutes</summary>
 #
 # Most pieces occur many times. Work once for each different piece (`collections.Counter(split_text(text))`), and let it count as often as it occurs.
 # After a merge, only pieces that have the pair change. One function that merges one pair in one list serves `train_bpe` and `encode`.
-# </details>
-#
-# <details><summary>Hint 2: the most frequent, then the smallest</summary>
-#
-# `max(counts, key=lambda pair: (counts[pair], ...))` compares tuples. What must stand in the second place?
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_bpe", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -572,7 +566,6 @@ show_tokens(512)
 
 # %% [markdown]
 # The Hindi sentence takes 233 tokens, nearly seven times as many as the English one: one for every byte, because no Devanagari stood in the training text.
-# German gains from what the two languages share, such as `an` and `in`.
 # Even with tokenizers trained on many languages, the same text can take up to 15 times as many tokens in one language as in another
 # (Petrov et al., arXiv:2305.15425).
 #

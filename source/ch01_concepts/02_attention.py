@@ -50,7 +50,7 @@ draw_scales()
 # In a padded batch, nobody may look at the **padding**. A mask acts on the scores, **before** the softmax: a forbidden score becomes $-\infty$.
 #
 # Here a mask is Boolean, and **`True` means "may look"**, as in
-# `F.scaled_dot_product_attention`. (`nn.MultiheadAttention` has it the other way round.) Before you look: what goes wrong if
+# `F.scaled_dot_product_attention`. Before you look: what goes wrong if
 # weights are set to zero *after* the softmax (third picture)?
 
 # %% tags=["demo"]
@@ -86,8 +86,7 @@ def draw_masks():
 draw_masks()
 
 # %% [markdown]
-# Zeroed after the softmax, what is hidden still counts in the denominator: the future leaks through it, and rows no longer sum to one. (Dividing each row
-# by its sum would repair that.)
+# Zeroed after the softmax, what is hidden still counts in the denominator: the future leaks through it, and rows no longer sum to one.
 #
 # ### Heads
 #
@@ -599,9 +598,6 @@ def draw_heads(sharpness):
 draw_heads(sharpness=3)
 
 # %% [markdown]
-# **What it costs.** $T \times T$ weights per head: the square of the length. FlashAttention (Dao et al., arXiv:2205.14135) does not store them,
-# but saves no operations.
-#
 # **Change, predict, run.** `sharpness` multiplies the weights of the query and key projections. What will
 # `draw_heads(sharpness=0)` draw? Which cells are the same for every value?
 #

@@ -1,8 +1,7 @@
 # %% [markdown]
 # ## 1.3 A language model against a known entropy
 #
-# A language model has a loss of 1.95 nats per token. Is that good? For real text, the best possible value can only be extrapolated:
-# Hoffmann et al. (arXiv:2203.15556) found 1.69 nats, others different values from the same runs (Besiroglu et al., arXiv:2404.10102).
+# A language model has a loss of 1.95 nats per token. Is that good? For real text, the best possible value can only be extrapolated (Hoffmann et al., arXiv:2203.15556).
 #
 # So we invent a language whose best loss can be computed. A model far above it has not learnt enough.
 # **One that falls below it is cheating**, and most often it is the program around it that cheats.
@@ -147,7 +146,7 @@ draw_counting_models()
 # **Given:** `TinyGPT`, a small causal transformer (as a bad example, `causal=False` looks ahead), `split_stream`,
 # `lm_loss` and `bits_and_perplexity`.
 #
-# **Write** `entropy_rate` (the floor), `draw_windows` (inputs, and targets one token later), `evaluate_lm` (the loss on a whole text) and `train_lm`.
+# **Write** `entropy_rate`, `draw_windows`, `evaluate_lm` and `train_lm`.
 #
 # <details><summary>Hint 1: the shares π</summary>
 #
@@ -848,7 +847,7 @@ draw_two_models()
 #
 # "Large models generalise better because they have many parameters." Is that so? In the next figure, the letters three and
 # four places back have a weak influence (15 % and 10 %), so only $k = 4$ can represent the source. Its $K$ free
-# probabilities cost about $K / 2D$ nats after $D$ letters (expand the KL divergence to second order). Where will the curves cross?
+# probabilities cost about $K / 2D$ nats after $D$ letters. Where will the curves cross?
 
 # %% tags=["demo", "raises-exception"]
 def draw_growing_amounts(share_of_third=0.15, share_of_fourth=0.10):
@@ -882,8 +881,7 @@ draw_growing_amounts()
 # %% [markdown]
 # Small models learn fast and get stuck, as they cannot represent the source. The best is $k = 2$ after a thousand letters,
 # $k = 3$ from some 20,000 on, $k = 4$ from some 200,000 (two more runs agree). More parameters generalise better only if there is
-# enough data. Real text gives flatter curves ($D^{-0.28}$ in Hoffmann's fit), perhaps because of its long tail of rare things to learn (Hutter,
-# arXiv:2102.04074).
+# enough data.
 #
 # **Change, predict, run.** Call `draw_growing_amounts(share_of_third=0, share_of_fourth=0)`. Which models will reach the floor, and in which order?
 #

@@ -701,8 +701,7 @@ def show_temperatures(temperatures: tuple[float, ...], top_k: int | None = None,
 show_temperatures((0, 0.5, 1, 2, 4))
 
 # %% [markdown]
-# At $T = 0$ all texts are the same circle, and nearly a fifth of the words are `sing`, which is not even in the documentation. At 0.5, 96 to 98 % of the words
-# are known, but more than half are repetitions. At 4, three quarters of the words are different, and 86 to 90 % are known (four seeds).
+# At $T = 0$ all texts are the same circle, and nearly a fifth of the words are `sing`, which is not even in the documentation. At 0.5 nearly all words are known, but more than half are repetitions. At 4 most words are different, and fewer are known (four seeds).
 #
 # Here, a letter that was never seen in a place has probability zero at any temperature. A neural network gives **every** token a positive
 # probability, and a high temperature raises the small ones: there, top-k and top-p are needed.
@@ -711,6 +710,5 @@ show_temperatures((0, 0.5, 1, 2, 4))
 #
 # <details><summary>Answer</summary>
 #
-# Hardly: 92 to 97 % are known at both (four seeds). At $T = 1$ the text has become dull, with a third of the words different; at $T = 4$ it is about six
-# tenths. A flat distribution needs more tokens to reach 0.5: top-p keeps few tokens where the model is sure and many where it is not.
+# Hardly: 92 to 97 % are known at both (four seeds). A flat distribution needs more tokens to reach 0.5: top-p keeps few tokens where the model is sure and many where it is not.
 # </details>

@@ -2,7 +2,7 @@
 # ## 1.5 A model of your own
 #
 # A tokenizer, attention, training, a sampler: put together, they make the model that opened this chapter. Two minutes of training, and it writes
-# what nobody has written before. (No points.)
+# what nobody has written before.
 #
 # In the code, `own.encode` is your `encode`, or a packaged one if yours does not run yet.
 
@@ -61,14 +61,11 @@ own = assemble()
 #
 # Your model reads Python's language reference (`pydoc_data.topics`), 465,000 characters.
 #
-# There is a trap in it: one paragraph in five is a repetition. In a random split, the
-# model would have read much of the validation text, and the loss would measure its memory. So `lesson.corpus()` keeps each paragraph
-# once, and gives every tenth block of twenty paragraphs to validation. Chapter 2 shows what happens otherwise.
+# There is a trap in it: one paragraph in five is a repetition. So `lesson.corpus()` keeps each paragraph once, and gives every tenth block of twenty to validation. Section 2.10 shows what happens otherwise.
 #
 # ### The model
 #
-# It is the `TinyGPT` of 1.3 with your attention, larger (three layers of width 64, four heads), and with smaller embeddings at the start.
-# Two changes matter more. The output layer has no matrix of its own: a token's logit is the inner
+# It is the `TinyGPT` of 1.3 with your attention, larger, and with smaller embeddings at the start. Two changes matter more. The output layer has no matrix of its own: a token's logit is the inner
 # product with its embedding (**tied embeddings**: Press and Wolf, arXiv:1608.05859). And as six branches are added to the same
 # vector, the last matrix of each starts smaller, divided by $\sqrt 6$ (GPT-2's paper, section 2.3).
 
@@ -154,8 +151,7 @@ show_own_training()
 # %% [markdown]
 # Half of the way is done within some 200 steps: which letters and words are common is learnt quickly.
 #
-# Is the end any good? With arithmetic coding, a text takes as many bits as the model's loss says (Delétang et al., *Language
-# Modeling Is Compression*, arXiv:2309.10668). `bz2` needs about 2.3 bits per byte; your model, which has read similar
+# Is the end any good? With arithmetic coding, a text takes as many bits as the model's loss says (Delétang et al., arXiv:2309.10668). `bz2` needs about 2.3 bits per byte; your model, which has read similar
 # pages, needs far less. But give `bz2` those pages too, and it needs about 1.6: it looks up phrases in 330,000 characters, where the model has 187,000 numbers.
 #
 # ### It writes

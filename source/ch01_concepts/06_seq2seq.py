@@ -1,12 +1,11 @@
 # %% [markdown]
 # ## 1.6 A transformer, repaired
 #
-# The transformer was invented for translation (Vaswani et al., arXiv:1706.03762). Almost every mistake in one runs without an error. Here you diagnose
-# two broken ones, and write one that works.
+# The transformer was invented for translation (Vaswani et al., arXiv:1706.03762). Almost every mistake in one runs without an error.
 #
 # ### Three families
 #
-# They differ in **who may look at whom**. Each row of the figure is a position that looks.
+# They differ in **who may look at whom**.
 #
 # - **Encoder only** (BERT): every position sees all others. It fills gaps and classifies.
 # - **Decoder only** (GPT): each position sees itself and what came before, so the model can write. It translates, too:
@@ -242,11 +241,8 @@ question_listings()
 #
 # ### Teaching the decoder
 #
-# The loss is the mean surprise at each token of the target $y$, in view of the source $x$ and the tokens before:
-#
-# $$\text{loss} = -\frac{1}{T} \log p(y \mid x) = -\frac{1}{T} \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x).$$
-#
-# In training, the true $y_{<t}$ are known, so one pass gives all terms: **teacher forcing** (Williams and Zipser, *Neural Computation* 1, 1989).
+# The loss is the mean surprise at each token of the target, in view of the source and the tokens before it. In training these are known, so one pass gives the
+# surprise at all tokens: **teacher forcing** (Williams and Zipser, *Neural Computation* 1, 1989).
 # The decoder reads the target **shifted by one**, behind a token BOS ("begin of sequence"). Last, it has to predict EOS ("end of sequence"):
 #
 # ```text
@@ -258,7 +254,7 @@ question_listings()
 # ### Writing without a teacher
 #
 # **Greedy decoding** starts with BOS, takes the most likely token at the last position, appends it to the
-# decoder's input, and repeats until EOS. The source is encoded once; the decoder runs once per token.
+# decoder's input, and repeats until EOS.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_seq2seq", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import warnings
@@ -326,11 +322,9 @@ draw_positions()
 # > **Difficulty** ★★★☆ · **65 minutes** · **12 points** · PyTorch
 #
 # **Write** the layers, `encode` and `decode` of `Seq2SeqTransformer`, and the
-# functions `teacher_forcing_loss` and `greedy_decode`, which are tested with other models, too.
+# functions `teacher_forcing_loss` and `greedy_decode`.
 #
-# `nn.Transformer`, its parts and `nn.MultiheadAttention` are allowed. Left open are: whether source and target share an embedding, whether embeddings
-# are multiplied by $\sqrt{d}$, where the layer norms stand and whether one more follows the last layer, the activation,
-# and whether the output layer has a bias or weights of its own.
+# `nn.Transformer`, its parts and `nn.MultiheadAttention` are allowed. You choose whether embeddings are shared or multiplied by $\sqrt{d}$, where layer norms stand (one more may follow the last layer), the activation, and whether the output layer has a bias or weights of its own.
 #
 # <details><summary>Hint: True means the opposite</summary>
 #

@@ -39,8 +39,7 @@
 #
 # <details><summary>Compare your list for A</summary>
 #
-# - `_, pooled = ...` unpacks **names**: the encoder returns a dictionary, so `pooled` is the text `"pooler_output"`, and the error comes a line later. Up to version 3
-#   of the library, models returned tuples (huggingface/transformers, issue 8879).
+# - `_, pooled = ...` unpacks **names**: the encoder returns a dictionary, so `pooled` is the text `"pooler_output"`, and the error comes a line later.
 # - Nothing is trained.
 # </details>
 #
@@ -157,7 +156,7 @@ padding_shift()
 #
 # Each frame, such as "the film was … to me", comes four times: with **good** and **not dull** (class 1), with **dull** and **not good** (class 0).
 # A linear classifier adds up one weight for each word. Each word is equally frequent in both classes, so no weight helps, whatever the amount
-# of data. The model must read two words *together*.
+# of data.
 
 # %% [markdown]
 # ### Exercise 1.7 · The BERT classifier, repaired
@@ -168,17 +167,12 @@ padding_shift()
 # `(review_ids("the film was not bad"), 1)`.
 #
 # **Write** what the listings lack, from `BertModel` and `nn.Linear`; the hidden checks make `BertForSequenceClassification` and
-# `from_pretrained` fail. `train_bert_epoch` and `predict_reviews` are tested with other models, too: both call `model(input_ids, attention_mask)`, by position or by
+# `from_pretrained` fail. `train_bert_epoch` and `predict_reviews` call `model(input_ids, attention_mask)`, by position or by
 # name.
 #
-# <details><summary>Hint 1: three tensors for the encoder</summary>
+# <details><summary>Hint: three tensors for the encoder</summary>
 #
 # Tokenizers and `BertModel.forward` order them differently. Pass them by name.
-# </details>
-#
-# <details><summary>Hint 2: two switches</summary>
-#
-# `model.eval()` turns dropout off, `torch.no_grad()` stops the recording of gradients.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "bert_classifier", "locked": false, "schema_version": 3, "solution": true, "task": false}

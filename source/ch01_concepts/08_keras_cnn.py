@@ -31,7 +31,7 @@
 #
 # The loss of **logits** $z \in \mathbb{R}^{10}$ for class $y$ is
 # $-\log \mathrm{softmax}(z)_y = -z_y + \log \sum_c e^{z_c}$. A loss function must know whether it gets $z$ or $\mathrm{softmax}(z)$; neither mistake
-# gives an error message. The opposite mistake applies the softmax twice, as PyTorch's `CrossEntropyLoss` does after a model that ends in one: then the loss cannot fall below $-\log\frac{e}{e + 9} = 1.46$. So let the model end in logits, and tell the loss.
+# gives an error message. The opposite mistake, a model that ends in a softmax before PyTorch's `CrossEntropyLoss`, applies it twice: then the loss cannot fall below $-\log\frac{e}{e + 9} = 1.46$. So let the model end in logits, and tell the loss.
 #
 # **Predict first:** in the figure, two of the mistakes are made one at a time. What will the validation accuracy be on sorted data?
 
@@ -77,7 +77,7 @@ one_mistake_at_a_time()
 # > **Difficulty** ★☆☆☆ · **30 minutes** · **10 points** · Keras 3 on TensorFlow
 #
 # The data are scikit-learn's 1,797 handwritten digits of 8 × 8 pixels (Alpaydin and Kaynak, *Optical Recognition of Handwritten Digits*, UCI, CC BY 4.0).
-# **Write** four functions: they prepare the data, build the network, train it and measure it.
+# **Write** four functions.
 #
 # The network, for images of shape `(8, 8, 1)`:
 #
@@ -617,7 +617,7 @@ def train_and_test(epochs=14, seed=0):
 train_and_test()
 
 # %% [markdown]
-# The validation loss is the one that counts. Where only the training loss still falls, a network begins to memorise (chapter 2). The last number is a check for every
+# The validation loss is the one that counts. The last number is a check for every
 # project: on shuffled labels, an honest evaluation falls to chance, here about one in ten.
 #
 # **Your turn.** The first figure's curve on sorted data need not end at exactly zero. Why? Guess what the last fifth holds, then run

@@ -1,8 +1,7 @@
 # %% [markdown]
 # ## 1.9 A GAN, repaired
 #
-# In a **generative adversarial network**, one network makes samples and a different one judges them. A GAN can have any size: GigaGAN has a billion
-# parameters (arXiv:2303.05511), those that you train here fewer than 30,000.
+# In a **generative adversarial network**, one network makes samples and a different one judges them. A GAN can have any size: GigaGAN has a billion parameters (arXiv:2303.05511).
 #
 # This listing, adapted from TensorFlow's DCGAN tutorial, is to make pictures of 128 × 128 pixels, values from 0 to 1. Which line raises an error? What else is wrong?
 #
@@ -122,7 +121,7 @@ losses_of_the_game()
 # 2. `doublings` times: a transposed convolution with `width` filters of 4 × 4, stride 2, `same` padding; batch normalisation; ReLU
 # 3. a convolution with one filter of 3 × 3, `same` padding, and a sigmoid.
 #
-# The **training step** has two halves. All calls are with `training=True`: batch normalisation then uses the statistics of the batch, and updates its running averages, which all other calls use.
+# The **training step** has two halves. All calls are with `training=True`.
 #
 # 1. *Discriminator.* Make as many images from noise as there are real ones, compute $L_D$, update the discriminator.
 # 2. *Generator.* Draw **new** noise, compute $L_G$ with the discriminator as it is **now**, update the generator.
@@ -695,8 +694,7 @@ check.score()
 # %% [markdown]
 # ### Does it learn to draw?
 #
-# Your step, 600 times on the digits of 1.8. Adam has $\beta_1 = 0.5$, as in DCGAN (Radford et al., arXiv:1511.06434); the discriminator's rate is four times
-# the generator's (two time-scales: Heusel et al., arXiv:1706.08500). **Predict first:** will the losses fall while the pictures improve?
+# Your step, 600 times on the digits of 1.8. Adam has $\beta_1 = 0.5$, as in DCGAN (Radford et al., arXiv:1511.06434); the discriminator's rate is four times the generator's (after Heusel et al., arXiv:1706.08500). **Predict first:** will the losses fall while the pictures improve?
 
 # %% tags=["demo", "nbval-ignore-output"]
 def learn_to_draw(generator_rate=2e-3, discriminator_rate=8e-3, steps=600, seed=0):

@@ -55,7 +55,7 @@ three_ways()
 #
 # If the largest singular value $\lambda$ of $U$ is below 1, it falls at least as fast as $\lambda^k$: it **vanishes**. With $\lambda > 1$ it may explode (Pascanu et al., arXiv:1211.5063).
 #
-# The **LSTM** (Hochreiter and Schmidhuber, Neural Computation 9(8), 1997) keeps a second state, the **cell** $c_t$, that no matrix multiplies; its forget gate came later (Gers, Schmidhuber and Cummins, *Learning to Forget*, 2000). One sum, four times as wide as the cell, is cut into four parts:
+# The **LSTM** (Hochreiter and Schmidhuber, 1997; its forget gate: Gers et al., 2000) keeps a second state, the **cell** $c_t$, that no matrix multiplies. One sum, four times as wide as the cell, is cut into four parts:
 #
 # $$\begin{gathered}
 # (s_i, s_f, s_g, s_o) = W x_t + a + U h_{t-1} + b, \\
@@ -114,7 +114,7 @@ lstm_picture()
 # %% [markdown]
 # Along the orange way, $\partial c_t / \partial c_{t-1}$ is $\mathrm{diag}(f)$: a forget gate at 1 lets a gradient pass; one at 0.5 halves it.
 #
-# PyTorch's `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh` are $W$, $U$, $a$ and $b$. ONNX orders the four parts differently: copied weights fit in shape, run, and compute something else.
+# PyTorch's `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh` are $W$, $U$, $a$ and $b$.
 #
 # ### A window that grows
 #
@@ -122,14 +122,13 @@ lstm_picture()
 #
 # $$y_t = b + \sum_{j=0}^{k-1} W_j\, x_{t - (k-1-j)\,\delta}, \qquad x_s = 0 \text{ for } s < 0 .$$
 #
-# So the last tap $W_{k-1}$ meets the present, and $(k-1)\,\delta$ zeros **on the left** keep the length. A stack sees $R = 1 + (k-1) \sum_{\ell} \delta_\ell$ positions, its **receptive field**, and nothing beyond.
+# So $(k-1)\,\delta$ zeros **on the left** keep the length. A stack sees $R = 1 + (k-1) \sum_{\ell} \delta_\ell$ positions, its **receptive field**, and nothing beyond.
 # Ten layers with $k=2$ see 11 positions if all $\delta = 1$, and 1,024 if $\delta$ doubles from 1 to 512: WaveNet's pattern (arXiv:1609.03499). Such
 # stacks did better than LSTMs on many sequence tasks (Bai et al., arXiv:1803.01271).
 #
 # ### What each of them costs
 #
-# At length $n$ and width $d$, self-attention takes $O(n^2 d)$ operations, a recurrent layer $O(n\,d^2)$, a convolution $O(k\,n\,d^2)$. The longest path between
-# two positions has $O(1)$, $O(n)$ and, with dilations, $O(\log_k n)$ steps (Vaswani et al., arXiv:1706.03762, table 1).
+# At length $n$ and width $d$, self-attention takes $O(n^2 d)$ operations, a recurrent layer $O(n\,d^2)$, a convolution $O(k\,n\,d^2)$ (Vaswani et al., table 1).
 # A GPU computes convolution and attention at all positions at once; a recurrent layer waits for each state. (Newer ones, linear in
 # their state, use a parallel scan: Mamba, arXiv:2312.00752.) To write text, a recurrent layer keeps one state, a convolution $(k-1)\,\delta$ inputs, attention everything so far.
 

@@ -2,7 +2,7 @@
 # ## 1.11 What does a model cost?
 #
 # Somebody proposes to train a model of a given shape. Is that a weekend on one card or a
-# power station? A list of sizes is enough to compute it.
+# power station?
 #
 # ### Where the parameters are
 
@@ -90,9 +90,8 @@ draw_blocks()
 # **two FLOPs per matrix weight and token**. The backward pass needs two such products, for the gradients of the weights and of the inputs. Two plus four is the six in $6ND$.
 #
 # $6ND$ is an estimate. It leaves out the products $QK^\top$ and $AV$, which involve no
-# weights, and whose cost per token grows with the length $T$. (We count the full square, as FLOP counters do; a causal model needs half.)
-# And it counts the embedding table, although looking up a row is no product. (Kaplan et al.
-# leave embeddings out because their scaling laws come out cleaner so: section 2.1.) From which length on is attention the larger part?
+# weights, and whose cost per token grows with the length $T$. (We count them in full; a causal model needs half.)
+# And it counts the embedding table, although looking up a row is no product. From which length on is attention the larger part?
 
 # %% tags=["demo"]
 def flops_per_token_and_block(d, f, length):

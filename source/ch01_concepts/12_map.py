@@ -6,8 +6,7 @@
 # ### Pictures and sound
 #
 # A **vision transformer** (Dosovitskiy et al., arXiv:2010.11929) treats patches of an image as tokens. A **detector** says what is where: **Faster R-CNN** (arXiv:1506.01497)
-# proposes regions and then classifies them; **YOLO** (arXiv:1506.02640) predicts boxes and classes in one pass: 45 images a second against 7, at a mean average precision of 63.4
-# against 73.2 (its table 1). Such networks are small: Inception-v3, a classifier of the same years, has fewer than 25 million parameters (arXiv:1512.00567). Both detectors end in **non-maximum suppression**: keep the box with the highest score, drop those that overlap it too much,
+# proposes regions and then classifies them; **YOLO** (arXiv:1506.02640) predicts boxes and classes in one pass, which is faster and less accurate (its table 1). Such networks are small: Inception-v3, a classifier of the same years, has fewer than 25 million parameters (arXiv:1512.00567). Both detectors end in **non-maximum suppression**: keep the box with the highest score, drop those that overlap it too much,
 # repeat. **Predict:** how many of these seven invented boxes remain?
 
 # %% tags=["demo"]
@@ -68,7 +67,7 @@ boxes_and_patches()
 # ### Hardware and time
 #
 # Nearly all operations of training are matrix products, and they run on the accelerator, a GPU or a TPU. The CPU loads the data and starts the work; a faster one helps only if the accelerator waits for it (3.10).
-# The figure uses your calculator, and an H100 at 40 % of its peak: 989 TFLOP/s for dense products in 16 bits (NVIDIA's data sheet).
+# The figure uses your calculator, and an H100 at 40 % of its peak of 989 TFLOP/s.
 
 # %% tags=["demo"]
 def time_to_train(peak=989e12, utilisation=0.4):
@@ -113,10 +112,8 @@ time_to_train()
 # - They document the model, respect copyright, and publish a summary of the training content (article 53).
 # - Open-source models are exempt from the documentation only, and not if they have systemic risk (article 53(2)).
 # - Systemic risk is presumed above $10^{25}$ FLOPs (article 51). Llama 3.1 405B took $3.8 \times 10^{25}$.
-# - It brings further duties: evaluations, incident reports, security (article 55).
 #
-# China's Interim Measures for Generative AI Services have applied since 15 August 2023. Sources of training data have to be lawful, and personal
-# information in it needs consent (article 7).
+# China's Interim Measures for Generative AI Services have applied since 15 August 2023. Sources of training data have to be lawful, and personal information in it needs consent (article 7).
 #
 # **Your turn.** How many H100s would train Llama 3.1 405B within a month? Read it off the figure, then compute `gpu_hours(3.8e25, 989e12, 0.4) / 24 / 30`.
 #

@@ -3,7 +3,7 @@
 #
 # > **Difficulty** ★★☆☆ · **50 minutes** · **12 points** · in writing, marked by a person
 #
-# Such sentences stand in interview guides: lists of questions and answers for job interviews. None is correct as it stands. Choose **six**. For
+# Such sentences stand in guides for job interviews. None is correct as it stands. Choose **six**. For
 # each, write two or three sentences: what is wrong and what is true instead (one point), and **a number or a source**
 # that shows it (one point). Some numbers come from your calculator and the figures (for claim 11, *Two models, one floor* in 1.3); the further reading names papers.
 #

@@ -1,11 +1,9 @@
 # %% [markdown]
 # ## What you can do now
 #
-# - Make a language model of your own from parts that you wrote, let it write, and say in bits per byte how good it is.
-# - Say what masks, scales and shifted targets do, and how a model without them gives itself away.
-# - Compare attention, recurrence and convolution.
+# - Make a language model from parts that you wrote, and say in bits per byte how good it is.
 # - Find what is wrong in a training script that runs.
-# - Compute parameters, bytes, FLOPs and hours before anyone trains, and check a business plan.
+# - Compute parameters, bytes, FLOPs and hours before anyone trains.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_concepts", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## Interview questions
@@ -15,15 +13,13 @@
 # 1. What makes a model "large", and why is the number of parameters not enough of an answer?
 # 2. Where does the six in $6ND$ come from, and when is it wrong?
 # 3. Why divide by $\sqrt{d_k}$ in attention? What would dividing by $d_k$ do?
-# 4. What does a mask do? What is wrong with multiplying the weights by it after the softmax?
-# 5. A language model has a validation loss of 0.1 nats per token on text whose entropy is about 2. What now?
-# 6. BERT, GPT, T5: which would you take for sentiment, for chat, for translation, and why?
-# 7. When is a recurrent network or a convolution the better choice than attention?
-# 8. Training accuracy stays at 17 %, the loss says `from_logits=False`, and the model ends in `Dense(10)`. You mend it and read 99 %. What do you check?
-# 9. The discriminator's loss of a GAN goes to zero. Is that good?
-# 10. A model of 8 billion parameters is to serve 200 users with 32,768 tokens of context each. What limits you? What are the options?
-# 11. Two models have different tokenizers. One has a validation loss of 2.1 nats per token, the other 2.6. Which is better?
-# 12. A model repeats the same sentence again and again. Why, and what do you change?
+# 4. A language model has a validation loss of 0.1 nats per token on text whose entropy is about 2. What now?
+# 5. BERT, GPT, T5: which would you take for sentiment, for chat, for translation, and why?
+# 6. When is a recurrent network or a convolution the better choice than attention?
+# 7. The discriminator's loss of a GAN goes to zero. Is that good?
+# 8. A model of 8 billion parameters is to serve 200 users with 32,768 tokens of context each. What limits you? What are the options?
+# 9. Two models have different tokenizers. One has a validation loss of 2.1 nats per token, the other 2.6. Which is better?
+# 10. A model repeats the same sentence again and again. Why, and what do you change?
 #
 # ### BEGIN MARK SCHEME
 # **Model answers.**
@@ -32,15 +28,13 @@
 #    (arXiv:2203.15556).
 # 2. Two FLOPs per matrix weight and token in the forward pass, twice that in the backward pass. It leaves out attention's products, which dominate beyond $T \approx 6d$ per block, and counts embeddings, which multiply nothing.
 # 3. Scores of independent unit-variance entries have standard deviation $\sqrt{d_k}$; unscaled, the softmax saturates and its gradient vanishes. Dividing by $d_k$ drives scores to zero: uniform weights.
-# 4. It takes scores out before the softmax, so that the rest sums to one. Afterwards rows sum to less than one, and the forbidden scores still shrink the others.
-# 5. A loss below the entropy is a leak: missing causal mask, unshifted target, or validation text seen in training. Test by changing future tokens and watching earlier logits.
-# 6. An encoder for sentiment (sees both sides, one vector); a decoder for chat (writes left to right); an encoder-decoder for translation (reads all of the source, then writes). A large decoder does all three at a higher cost.
-# 7. Streaming with constant memory and one step at a time: recurrence. Local structure, little data, small devices: convolution. Attention costs $O(T^2)$ and its cache grows with $T$.
-# 8. `Dense(10)` ends in logits, the loss expects probabilities: clipped and normalised nonsense, so set `from_logits=True`. And 99 % on training data says nothing: ask for validation data, split by source.
-# 9. No. It tells real from generated without error; with the minimax loss the generator's gradient vanishes, with the non-saturating one it is large but may chase. At the equilibrium the discriminator is undecided: $\ln 2$ per sample.
-# 10. The cache: for Llama 3 8B, 131,072 bytes per token, so 4.3 GB per user and 860 GB in all, against 16 GB of weights. Fewer key-value heads, caches in 8 bits, shorter or shared contexts, paging, more cards.
-# 11. Nobody can say yet: a tokenizer with longer tokens has fewer and harder predictions. Compare bits per byte: nats per token × tokens ÷ ($\ln 2$ × bytes), on the same text.
-# 12. It takes the most probable token, or nearly: greedy decoding or a low temperature. What was written makes the same continuation more probable still. Draw, with a higher temperature
+# 4. A loss below the entropy is a leak: missing causal mask, unshifted target, or validation text seen in training. Test by changing future tokens and watching earlier logits.
+# 5. An encoder for sentiment (sees both sides, one vector); a decoder for chat (writes left to right); an encoder-decoder for translation (reads all of the source, then writes). A large decoder does all three at a higher cost.
+# 6. Streaming with constant memory and one step at a time: recurrence. Local structure, little data, small devices: convolution. Attention costs $O(T^2)$ and its cache grows with $T$.
+# 7. No. It tells real from generated without error; with the minimax loss the generator's gradient vanishes, with the non-saturating one it is large but may chase. At the equilibrium the discriminator is undecided: $\ln 2$ per sample.
+# 8. The cache: for Llama 3 8B, 131,072 bytes per token, so 4.3 GB per user and 860 GB in all, against 16 GB of weights. Fewer key-value heads, caches in 8 bits, shorter or shared contexts, paging, more cards.
+# 9. Nobody can say yet: a tokenizer with longer tokens has fewer and harder predictions. Compare bits per byte: nats per token × tokens ÷ ($\ln 2$ × bytes), on the same text.
+# 10. It takes the most probable token, or nearly: greedy decoding or a low temperature. What was written makes the same continuation more probable still. Draw, with a higher temperature
 #     and top-p; look also at whether the training text repeats itself.
 # ### END MARK SCHEME
 
@@ -58,7 +52,7 @@
 # | "A trained model can be cut to a fifth without further training." | Another size is another training run, or distillation, or pruning and more training. | 1.12, W1.1 |
 # | "Training takes hours to days." | For small models. Llama 3.1 405B took 30.84 million GPU-hours (model card): at least 78 days on its up to 16,384 GPUs. | 1.12, W1.1 |
 # | "Large means more than a billion." | There is no threshold. | 1.0, W1.1 |
-# | "Inception, YOLO, GANs are large models." | Vision networks of moderate size, and a way of training. | 1.0, 1.9, 1.12 |
+# | "Inception, YOLO, GANs are large models." | Vision networks of moderate size, and a way of training. | 1.9, 1.12 |
 # | "A transformer is seq2seq self-attention." | It also has cross-attention, positions, feed-forward layers, residuals and norms; BERT is an encoder, GPT a decoder. | 1.6 |
 # | "Transformers suit very long texts." | Attention's operations grow with the square of the length, the cache with the length. | 1.10, W1.1 |
 # | "Convolutions can hardly process sequences." | Causal dilated stacks compete with recurrent networks, and see as far as you build them. | 1.10 |
@@ -79,5 +73,4 @@
 #
 # - Overfitting: Zhang et al., *Understanding deep learning requires rethinking generalization*, arXiv:1611.03530; Belkin et al., *Reconciling modern
 #   machine-learning practice and the classical bias-variance trade-off*, arXiv:1812.11118.
-# - What training took: Devlin et al. (BERT), arXiv:1810.04805; *The Llama 3 Herd of Models*, arXiv:2407.21783.
 # - Long texts: Dao et al., *FlashAttention*, arXiv:2205.14135.

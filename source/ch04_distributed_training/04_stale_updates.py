@@ -28,7 +28,7 @@ compare_averages()
 #
 # $$x \leftarrow x - \eta \, \frac1N \sum_w \nabla L_w(x) .$$
 #
-# That is one step on a batch $N$ times as large. It means more samples a second, not always fewer steps (4.2). **Local SGD** saves communication: $H$ steps alone, then the *weights* are averaged, and so on (Stich, arXiv:1805.09767).
+# That is one step on a batch $N$ times as large. **Local SGD** saves communication: $H$ steps alone, then the *weights* are averaged, and so on (Stich, arXiv:1805.09767).
 #
 # ### The parameter server
 #
@@ -450,8 +450,7 @@ draw_stale_and_local()
 #
 # $$\frac{\sum_w c_w b_w}{\sum_w c_w}, \qquad c_w = 1 - (1 - \eta\lambda_w)^H .$$
 #
-# So *"in data parallelism, each device computes gradients and updates on its own, so the models drift apart"* describes local SGD. Synchronous replicas make the same update. Their price: each holds all weights,
-# gradients and optimizer states (4.7). Where networks are slow, local steps can still pay: DiLoCo (Douillard et al., arXiv:2311.08105) averages only after hundreds of them.
+# So *"in data parallelism, each device computes gradients and updates on its own, so the models drift apart"* describes local SGD. Synchronous replicas make the same update. Where networks are slow, local steps can still pay: DiLoCo (Douillard et al., arXiv:2311.08105) averages only after hundreds of them.
 #
 # **Change, predict, run.** `draw_stale_and_local(rate=0.01)`. What does a ten times smaller rate do to the right curve?
 #

@@ -67,8 +67,6 @@ compare_fit()
 # both sums over the rows of **all** replicas, $R$ the penalty of regularisation. Gradients are summed over replicas, so each holds a *share* of $L$: what its own rows add to the upper sum, over the *global* lower sum. $R$ is the
 # same everywhere and must count once.
 #
-# *"Each device computes gradients and updates its model independently."* Then the replicas would drift apart. They stay equal to the last bit, since each update uses the one sum.
-#
 # **Statistics of the batch** have the same trap. By default, batch norm on a replica uses the replica's own rows; with `synchronized=True`, all rows. The mean of the replicas' variances leaves out the spread *between*
 # replicas. And $E[x^2] - E[x]^2$, which needs one all-reduce less than deviations from the mean, loses its digits: with mean 1000 and deviation 1, it subtracts two numbers near $10^6$, where `float32` numbers are 0.06 apart.
 #

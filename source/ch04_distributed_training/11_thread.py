@@ -260,8 +260,8 @@ compare_cuts()
 # **Five ways end at the same weights**, up to rounding. (The difference reaches $10^{-11}$ at the biases of the keys: softmax does not notice them, their gradient is 0, and AdamW enlarges what rounding leaves.) They are five layouts of *one* computation. Local SGD is a different
 # training: some weights are off by 0.003, about as far as three steps move a weight.
 #
-# "Model parallelism reduces communication; its parts are trained separately"? Tensor parallelism sends twice as much as DDP here, in 12 messages, for which everything waits. Their size grows with the batch, DDP's with the model. The pipeline sends least of the five, and pays with idle time: $(p-1)/(m+p-1) = 20$ % with
-# equal stages; ours are not equal. (Counted in multiplications, by your `simulate`.) The ring's 3 % come from the causal mask: the second rank has more keys to look at. And each part needs the others' numbers in every step.
+# Tensor parallelism sends twice as much as DDP here, in 12 messages, for which everything waits. Their size grows with the batch, DDP's with the model. The pipeline sends least of the five, and pays with idle time: $(p-1)/(m+p-1) = 20$ % with
+# equal stages; ours are not equal. (Counted in multiplications, by your `simulate`.) The ring's 3 % come from the causal mask: the second rank has more keys to look at.
 #
 # **Not every bill is halved.** ZeRO-1 cuts the optimizer's memory only. Tensor parallelism leaves embedding, norms and logits whole. The ring cuts the sequence, yet keeps almost as much as one process: your `blockwise` is made of plain operations, so autograd keeps all scores. FlashAttention computes them again.
 #

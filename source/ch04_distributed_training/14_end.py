@@ -2,14 +2,10 @@
 # ## What you can do now
 #
 # - Add up tensors around a ring, and say how many bytes every collective costs.
-# - Write data parallelism that overlaps communication with the backward pass, and say which mistakes end in a deadlock and which in a wrong number.
-# - Deal out data so that a run can be resumed on a different number of processors, with no row lost and none read twice.
+# - Write data parallelism that communicates during the backward pass, and deal out data so that a run can be resumed.
 # - Say what stale gradients and local steps do to the place where training ends.
-# - Cut a layer into columns and rows, with the two operators that make its gradients correct.
-# - Simulate pipeline schedules, and read bubble and memory off them.
-# - Shard an optimizer's state, and calculate what each stage of ZeRO needs.
+# - Cut a layer, a network, an optimizer or a sequence into parts, and calculate what that saves and sends.
 # - Scale a loss correctly over replicas, in PyTorch and in TensorFlow.
-# - Compute attention in blocks, and around a ring of processes.
 # - Use torch's own DDP, FSDP2 and pipeline schedules, start them on several machines, and plan where a model goes.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_distributed", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -63,10 +59,7 @@
 # %% [markdown]
 # ### Further reading
 #
-# - Li et al., *PyTorch Distributed: Experiences on Accelerating Data Parallel Training*, arXiv:2006.15704.
-# - Shoeybi et al., *Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism*, arXiv:1909.08053.
-# - Huang et al., *GPipe: Efficient Training of Giant Neural Networks using Pipeline Parallelism*, arXiv:1811.06965.
-# - Rajbhandari et al., *ZeRO: Memory Optimizations Toward Training Trillion Parameter Models*, arXiv:1910.02054.
+# Beside the papers named in the sections:
+#
 # - Zhao et al., *PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel*, arXiv:2304.11277.
-# - Liu, Zaharia and Abbeel, *Ring Attention with Blockwise Transformers for Near-Infinite Context*, arXiv:2310.01889.
 # - Llama team, *The Llama 3 Herd of Models*, arXiv:2407.21783, section 3.3: what all of this looks like on 16,384 GPUs.
