@@ -33,7 +33,7 @@
 # | [8.9](#8.9-Pictures-of-a-model) | look at weights, activations and the loss (no points) | 20 |
 # | [W8.1](#W8.1-A-credit-refused) | write to a customer what an explanation allows to say | 40 |
 # | [W8.2](#W8.2-Claims-about-explanations) | correct claims, and choose a method for its audience | 35 |
-# | [W8.3](#W8.3-A-start-up-examined) | the capstone: judge a start-up with the tools of all eight chapters | 120 |
+# | [W8.3](#W8.3-A-start-up-examined) | the capstone: judge a start-up | 150 |
 #
 # The times include reading. Chapter 1 explains **how an exercise works**. Nothing is downloaded.
 

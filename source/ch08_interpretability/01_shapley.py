@@ -15,9 +15,9 @@
 #
 # $$v(S) = \frac1n \sum_{i=1}^n f(x_S,\; b_{i, \text{not } S}).$$
 #
-# Then $v(\text{all}) = f(x)$, and $v(\emptyset)$ is the mean prediction of the background, $\mathbb E f$. **SHAP values share out $f(x) - \mathbb E f$ among the features.** "The contribution of the model to each feature" is the wrong way round, and forgets the background.
+# Then $v(\text{all}) = f(x)$, and $v(\emptyset)$ is the mean prediction of the background, $\mathbb E f$. **SHAP values share out $f(x) - \mathbb E f$ among the features.**
 #
-# The mean of the predictions is the prediction of the mean for a linear model, and in general for no other. So test your code on a curved one.
+# The mean of the predictions is the prediction of the mean for a linear model, and in general for no other.
 #
 # ### By regression
 #
@@ -25,7 +25,7 @@
 #
 # $$\sum_S w(|S|)\,\Big(v(S) - v(\emptyset) - \sum_{j \in S} \phi_j\Big)^2 \quad\text{with}\quad \sum_j \phi_j = v(\text{all}) - v(\emptyset), \qquad w(s) = \frac{d - 1}{\binom{d}{s}\, s\, (d - s)},$$
 #
-# over all $S$ but the empty and the full one, whose weight would be infinite: the constraint stands for them. This is KernelSHAP. A few hundred *drawn* coalitions do, too: draw the size with a probability in proportion to $w(s) \binom ds$, then the members evenly, and give each coalition the same weight.
+# over all $S$ but the empty and the full one, whose weight would be infinite: the constraint stands for them. This is KernelSHAP. A few hundred coalitions do, too, if they are *drawn* with probabilities in proportion to their weights, and then all count the same.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_shapley", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def all_coalitions(d: int) -> np.ndarray:
@@ -48,7 +48,7 @@ def all_coalitions(d: int) -> np.ndarray:
 #
 # <details><summary>Hint 1: all rows at once</summary>
 #
-# `np.where(coalitions[:, None], x, background)` has the shape (m, n, d). Or write a loop over coalitions; then mind the type of the array into which you write.
+# `np.where(coalitions[:, None], x, background)` has the shape (m, n, d).
 # </details>
 #
 # <details><summary>Hint 2: coalitions are numbers</summary>
@@ -58,7 +58,7 @@ def all_coalitions(d: int) -> np.ndarray:
 #
 # <details><summary>Hint 3: the constraint</summary>
 #
-# Replace $\phi_d$ by total - base - (the other φ) in each row. A least-squares problem without a constraint is left; multiply its rows and targets by the *root* of their weight, then `np.linalg.lstsq`. With one feature nothing is left to fit.
+# Replace $\phi_d$ by total - base - (the other φ) in each row. A least-squares problem without a constraint is left; multiply its rows and targets by the *root* of their weight, then `np.linalg.lstsq`.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "shapley", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -449,7 +449,7 @@ check.score()
 # %% [markdown]
 # ### What your functions show
 #
-# A model for credit, written by hand: income, debt, late payments and years in a job count, and the district does not. But rich people live in rich districts (a correlation of .9). One customer is explained. **Middle:** the same customer against two backgrounds, and with another $v$: the *conditional* mean $\mathbb E[f \mid x_S]$, which fills in only what goes together with $x_S$. **Right:** the error of KernelSHAP, the median of 20 networks. **Predict:** which feature gets a share although the model never reads it?
+# A model for credit, written by hand: income, debt, late payments and years in a job count, and the district does not. But rich people live in rich districts. **Middle:** one customer against two backgrounds, and with another $v$: the *conditional* mean $\mathbb E[f \mid x_S]$, which fills in only what goes together with $x_S$. **Right:** the error of KernelSHAP, the median of 20 networks. **Predict:** which feature gets a share although the model never reads it?
 
 # %% tags=["demo"]
 CUSTOMER_FEATURES = ["income", "debt", "late payments", "years in job", "district"]
@@ -551,16 +551,15 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 8.1.")
 
 # %% [markdown]
-# **Left.** From the mean of all customers, 65 %, to the 8 % of this one. **Middle.** Against customers above 80 %, the first three shares are larger, because there is more to explain. The conditional mean gives the *district* a larger share than income, because it tells the income. **Right.** From 40 coalitions on, pairs do better. With 160 of 1,022, their error is about 5 % here.
+# **Middle.** The conditional mean gives the *district* a larger share than income, because it tells the income. **Right.** From 40 coalitions on, pairs do better. With 160 of 1,022, their error is about 5 % here.
 #
 # **What a share does not say.**
 #
 # * *Nothing without its background.* Publish it with the shares.
 # * *Not which v is right.* The background puts rich people into poor districts, whom nobody has met, and asks the model about them. The conditional mean avoids that, and pays features that the model does not use. The first is true to the model, the second to the data (Janzing et al., arXiv:1910.13413, argue for the first; Chen et al., arXiv:2006.16234, for choosing by purpose).
 # * *Nothing causal.* "Late payments: -.26" is about the model. Paying on time from now on need not make this customer repay.
-# * *Not the truth about a model that notices the test.* It can recognise rows that nobody has met (Slack et al., arXiv:1911.02508; 8.3).
 #
-# **The library.** `shap.KernelExplainer` does your regression, up to eleven features on all coalitions. `shap.TreeExplainer` is exact for trees without trying them all.
+# **The library.** `shap.KernelExplainer` does your regression. `shap.TreeExplainer` is exact for trees without trying all coalitions.
 
 # %% tags=["demo", "shown", "raises-exception"]
 def compare_with_shap():

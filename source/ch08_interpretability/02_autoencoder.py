@@ -50,11 +50,11 @@ draw_superposition()
 # * **TopK** (Gao et al., arXiv:2406.04093): keep the $k$ largest entries of each row, set the others to 0. Here, a ReLU follows.
 # * **An L1 penalty**: ReLU alone, and a loss of $\|x - \hat x\|^2 + \lambda \sum_j |z_j|$.
 #
-# The penalty has a way out: with $z / 10$ and decoder rows ten times as long, $\hat x$ is the same, and the penalty a tenth. So after each step of the optimizer, the rows are divided by their length, to **length 1**. And before it, the part of the gradient *along* the row is taken out, $g \leftarrow g - (g \cdot u)\, u$ with $u = w / \|w\|$: it would only change the length, and disturb Adam's averages (Bricken et al., *Towards monosemanticity*, 2023). Your function does both; the training calls it before the step and after it.
+# The penalty has a way out: with $z / 10$ and decoder rows ten times as long, $\hat x$ is the same, and the penalty a tenth. So after each step of the optimizer, the rows are divided by their length, to **length 1**. And before it, the part of the gradient *along* the row is taken out, $g \leftarrow g - (g \cdot u)\, u$ with $u = w / \|w\|$: it would only change the length, and disturb Adam's averages (Bricken et al., *Towards monosemanticity*, 2023).
 #
 # ### Did it work?
 #
-# One can always measure what is **unexplained**, $\sum \|x - \hat x\|^2 / \sum \|x - \bar x\|^2$ over all rows, with the mean row $\bar x$. In a language model nobody knows the true features. Here you do: which of them were found?
+# One can always measure what is **unexplained**, $\sum \|x - \hat x\|^2 / \sum \|x - \bar x\|^2$ over all rows, with the mean row $\bar x$. Here you also know the true features: which of them were found?
 #
 # ### Exercise 8.2 · A sparse autoencoder
 #
@@ -64,22 +64,12 @@ draw_superposition()
 #
 # <details><summary>Hint 1: keep k of m</summary>
 #
-# `values, indices = t.topk(k, dim=1)`, then `torch.zeros_like(t).scatter(1, indices, values)`. Comparing with the k-th value keeps too many where values are equal.
+# `values, indices = t.topk(k, dim=1)`, then `torch.zeros_like(t).scatter(1, indices, values)`.
 # </details>
 #
-# <details><summary>Hint 2: sums and means</summary>
+# <details><summary>Hint 2: changing a parameter</summary>
 #
-# The loss sums over dimensions and over latents, and takes the mean over rows only.
-# </details>
-#
-# <details><summary>Hint 3: changing a parameter</summary>
-#
-# Inside `torch.no_grad()`, use operations in place: `w_dec.div_(...)`, `w_dec.grad.sub_(...)`. The optimizer holds on to this very tensor. A row of zeros has no direction: divide it by 1.
-# </details>
-#
-# <details><summary>Hint 4: whose best?</summary>
-#
-# For each *true* feature, look for the best latent. The other way round, an autoencoder with 50 copies of one feature would be perfect.
+# Inside `torch.no_grad()`, use operations in place: `w_dec.div_(...)`, `w_dec.grad.sub_(...)`.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "autoencoder", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -526,13 +516,13 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 8.2.")
 
 # %% [markdown]
-# **Left.** Without sparsity the reconstruction is perfect, and not one of the 40 features is found. So it is with PCA: each of its 16 axes is a mixture. TopK leaves 12 % unexplained and finds 95 to 100 % (five seeds). The L1 penalty with rows of length 1 is close, with 15 to 16 % unexplained. With free lengths it loses its force: 4 to 5 % are unexplained, and 10 to 25 % are found. So a low reconstruction error says little. **Right.** What TopK and L1 find, they find well: most features with a cosine above 0.95.
+# **Left.** Without sparsity the reconstruction is perfect, and not one of the 40 features is found. So it is with PCA: each of its 16 axes is a mixture. TopK leaves 12 % unexplained and finds 95 to 100 % (five seeds). The L1 penalty with rows of length 1 is close. With free lengths it loses its force: 4 to 5 % are unexplained, and 10 to 25 % are found. So a low reconstruction error says little.
 #
 # For a language model, nobody can draw this figure. One reads the texts on which a latent is active, removes it and sees what the model does (8.8), or trains a second autoencoder and sees which latents return.
 #
 # ### With a library
 #
-# *Dictionary learning* is older than language models (Olshausen and Field, 1996). Scikit-learn's needs no encoder; it solves an optimisation problem for each row.
+# *Dictionary learning* (Olshausen and Field, 1996) in scikit-learn needs no encoder; it solves an optimisation problem for each row.
 
 # %% tags=["demo", "shown", "nbval-ignore-output"]
 def sklearn_dictionary(seed=0):
@@ -558,5 +548,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# Five in forty, and the L1 penalty six. Other seeds differ: TopK found 12 to 40 % in five trainings, L1 12 to 28 %; and k = 6, the true number, at most 5 %. Hardly any activation shows a feature alone: you are on the way to the right cloud of the first figure. An autoencoder always returns directions; whether they are the model's features is a different question.
+# Five in forty, and the L1 penalty six. Other seeds differ: TopK found 12 to 40 % in five trainings. Hardly any activation shows a feature alone: you are on the way to the right cloud of the first figure. An autoencoder always returns directions; whether they are the model's features is a different question.
 # </details>

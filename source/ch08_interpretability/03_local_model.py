@@ -5,18 +5,18 @@
 #
 # 1. Draw points around $x$: $z = x + \text{scale} \cdot \varepsilon$, with a scale for each feature (its standard deviation in the data) and $\varepsilon$ standard normal.
 # 2. Ask the model for its predictions $f(z)$: probabilities, not labels.
-# 3. Weigh each point by its **proximity**, $\pi(z) = \exp(-D^2 / \text{width}^2)$. The distance $D$ between $z$ and $x$ has each feature divided by its scale; otherwise the one with the largest numbers decides alone.
+# 3. Weigh each point by its **proximity**, $\pi(z) = \exp(-D^2 / \text{width}^2)$. The distance $D$ between $z$ and $x$ has each feature divided by its scale.
 # 4. With $u = (z - x) / \text{scale}$, minimise
 #
 # $$\sum_z \pi(z)\,\big(f(z) - c - b \cdot u\big)^2 + \lambda\, |b|^2 .$$
 #
-# The penalty $\lambda$ (ridge) is for $b$ only: if 1,000 is added to each prediction, nothing should change but $c$.
+# The penalty $\lambda$ (ridge) is for $b$ only.
 #
 # The **fidelity** says how well the local model imitates the large one: $R^2$ on the drawn points, weighted by their proximity.
 #
 # ### What do the coefficients estimate?
 #
-# The normal points, weighted by their proximity, act like a narrower normal cloud around $x$, with the variance $t^2 = \text{width}^2 / (\text{width}^2 + 2)$ in units of the scale. For many points and $\lambda = 0$, $b$ is *the mean gradient* of $f$ over it (by Stein's lemma: $\mathbb E[u f(x + u)] = t^2\, \mathbb E[\nabla f(x + u)]$). A narrow width comes near the gradient at $x$, a wide one gives the trend of the surroundings. Both are correct. (A first theory of LIME: Garreau and von Luxburg, arXiv:2001.03447.)
+# The normal points, weighted by their proximity, act like a narrower normal cloud around $x$, with the variance $t^2 = \text{width}^2 / (\text{width}^2 + 2)$ in units of the scale. For many points and $\lambda = 0$, $b$ is *the mean gradient* of $f$ over it (by Stein's lemma). A narrow width comes near the gradient at $x$, a wide one gives the trend of the surroundings. Both are correct.
 #
 # ### Exercise 8.3 · A simple model nearby
 #
@@ -29,12 +29,7 @@
 # Subtract from U and y their *weighted* means. What is left has no intercept: $b = (U^\top W U + \lambda I)^{-1} U^\top W y$.
 # </details>
 #
-# <details><summary>Hint 2: or with least squares</summary>
-#
-# Multiply the rows of (U, 1) and y by $\sqrt w$, and add one row $\sqrt\lambda$ for each coefficient, with target 0.
-# </details>
-#
-# <details><summary>Hint 3: which units?</summary>
+# <details><summary>Hint 2: which units?</summary>
 #
 # predict gets z, in the units of x. The regression gets (z - x) / scale, so the intercept is the local model's prediction at x. To find constant predictions, compare *them*: a sum of squares is seldom exactly 0.
 # </details>
@@ -395,7 +390,7 @@ check.score()
 # %% [markdown]
 # ### What your functions show
 #
-# A model of four features with a large wave in the first one, and a small one on top; at $x = 0$ its slope is +.2. **Right:** the coefficient of this feature for eight widths, from 20 draws each; the bars are one standard deviation.
+# A model of four features with a large wave in the first one, and a small one on top; at $x = 0$ its slope is +.2. **Right:** the coefficient of this feature for eight widths, from 20 draws each.
 
 # %% tags=["demo"]
 def wave_model(rows):
@@ -437,13 +432,13 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 8.3.")
 
 # %% [markdown]
-# **Left.** The two explanations have opposite signs. **Right.** With 5,000 points the coefficients follow the theory: positive for narrow widths, negative from .4 on. With 200 points and a narrow width, the sign is a matter of luck: in four dimensions hardly any point is near, so the draw decides.
+# **Left.** The two explanations have opposite signs. **Right.** With 5,000 points the coefficients follow the theory: positive for narrow widths, negative from .4 on. With 200 points and a narrow width, the sign is a matter of luck: in four dimensions hardly any point is near.
 #
 # $R^2$ does not warn. For 200 points and width .15 it was .98 on average, with the wrong sign of the mean coefficient: few points are easy to fit. At width .25 and 5,000 points it was .20, with the correct sign.
 #
 # ### A model that knows when it is explained
 #
-# LIME asks about points that nobody would be. A dishonest model can recognise them (Slack et al., arXiv:1911.02508, by a classifier). Here it is easy: an applicant's wealth is the sum of savings and shares, a drawn point's is not. `in_disguise` decides by the group for people, and by income for all else. **Predict:** what do LIME and the SHAP values of 8.1 say?
+# LIME asks about points that nobody would be. A dishonest model can recognise them (Slack et al., arXiv:1911.02508, by a classifier). Here, an applicant's wealth is the sum of savings and shares, a drawn point's is not. `in_disguise` decides by the group for people, and by income for all else. **Predict:** what do LIME and the SHAP values of 8.1 say?
 
 # %% tags=["demo"]
 APPLICANT_FEATURES = ["group", "income", "savings", "shares", "wealth"]
@@ -491,13 +486,13 @@ except (NotImplementedError, NameError):
     print("This figure needs your functions of exercises 8.1 and 8.3.")
 
 # %% [markdown]
-# **LIME** is fooled completely: the coefficient of the group falls from .22 to 0. **SHAP** is fooled by half: of the share of .52, the group keeps .26, and income gets .245. A coalition with all of savings, shares and wealth, or none, asks about a person; and the shares must add up to $f(x) - \mathbb E f$, which comes from people only.
+# **LIME** is fooled completely: the coefficient of the group falls from .22 to 0. **SHAP** is fooled by half: of the share of .52, the group keeps .26, and income gets .245. A coalition with all of savings, shares and wealth, or none, asks about a person.
 #
 # So an explanation is no audit. A count on *real* applicants is: this model accepts all of group 1, and nobody of the other.
 #
 # **What a local model does not say.** It holds at one $x$ and for one width, and is nothing causal. Before you show one, repeat it with other draws, and with half and twice the width. What changes is not a property of the model.
 #
-# **The library.** For tables, `lime` does something else unless told otherwise: it cuts each feature at its quartiles, and draws from the whole range of the data. `sample_around_instance=True` and `discretize_continuous=False` give the steps above. Its kernel is the *root* of ours, so a width of $w / \sqrt 2$ there is $w$ here, and $\lambda$ is 1. For text, $u$ says which words are kept; for pictures, which regions.
+# **The library.** For tables, `lime` cuts each feature at its quartiles, and draws from the whole range of the data, unless it is told otherwise, as below. Its kernel is the *root* of ours, and $\lambda$ is 1.
 
 # %% tags=["demo", "shown", "raises-exception"]
 def compare_with_lime(width=1.5, n=5000):

@@ -3,7 +3,7 @@
 #
 # A network has learnt $f(x) = 1 - \max(0, 1 - x)$ (an example of Sundararajan et al., below). At $x = 0$ it gives 0, and at $x = 2$ it gives 1. **Predict:** how important is $x$ at $x = 2$, if the gradient is to say so?
 #
-# The gradient there is 0: $f$ is flat from 1 on. It says what a *small change* would do now, not how $f$ got from 0 to 1. The two questions need different methods.
+# The gradient there is 0: $f$ is flat from 1 on. It says what a *small change* would do now, not how $f$ got from 0 to 1.
 #
 # ### Three attributions
 #
@@ -27,7 +27,7 @@
 #
 # This is **completeness**. For the $f$ above, with $b = 0$ and $x = 2$, it gives $a = 1$. It is also a test: a gap means too few steps, or an error in the program.
 #
-# The baseline is part of the question: "why this logit, and not that of $b$?" A pixel with $x_i = b_i$ always gets 0.
+# The baseline is part of the question: "why this logit, and not that of $b$?"
 #
 # Two traps. The gradient of a *probability* mixes the logits of all classes, and vanishes where the network is sure; so these methods explain a logit. And `backward` adds to the `.grad` of all parameters: explaining in the middle of a training would change its next step.
 #
@@ -35,7 +35,7 @@
 #
 # > **Difficulty** ★★☆☆ · **45 minutes** · **11 points** · PyTorch
 #
-# **Write** four functions. The last one measures by how much completeness is missed.
+# **Write** four functions.
 #
 # <details><summary>Hint 1: one logit for each image</summary>
 #
@@ -54,7 +54,7 @@
 #
 # <details><summary>Hint 4: the integral</summary>
 #
-# The midpoints are $t = (k + 0.5) / \text{steps}$ for $k = 0, \dots, \text{steps} - 1$. Broadcasting handles a baseline that is shared.
+# The midpoints are $t = (k + 0.5) / \text{steps}$ for $k = 0, \dots, \text{steps} - 1$.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_gradients", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -550,11 +550,9 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 8.4.")
 
 # %% [markdown]
-# Saliency and SmoothGrad can: a third of the saliency (absolute values, predicted class, first 200 test images) lies on pixels without ink, where more ink would change the logit. IG gives these exactly 0, because $x_i = b_i$; in return, its numbers add up to the change of the logit. SmoothGrad hardly differs from saliency here: it was made for large networks with noisy gradients.
+# Saliency and SmoothGrad can: a third of the saliency (absolute values, predicted class, first 200 test images) lies on pixels without ink, where more ink would change the logit. IG gives these exactly 0, because $x_i = b_i$.
 #
-# In this network, the mean gap of the 200 images falls from 0.42 with 4 midpoints to 0.12 with 10 and 0.02 with 50, where the logits change by 9.7: ReLUs make the slope jump along the path.
-#
-# **In the library.** `captum.attr` has `Saliency`, `NoiseTunnel` (SmoothGrad around any method) and `IntegratedGradients`, which takes 50 steps by the rule of Gauss-Legendre unless told otherwise; here, midpoints. If yours are midpoints, too, only rounding is left; with another rule, about its gap.
+# **In the library.** `captum.attr` has `Saliency`, `NoiseTunnel` (SmoothGrad) and `IntegratedGradients`, here with 50 midpoints. If yours are midpoints, too, only rounding is left; with another rule, about its gap.
 
 # %% tags=["demo", "shown", "raises-exception", "nbval-ignore-output"]
 from captum.attr import IntegratedGradients
@@ -706,5 +704,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# The darkest pixels get 0, or nearly, and those *without* ink share out most of the change. The sum is another, too, because $f_c(b)$ is. Both baselines are legitimate: they ask different questions.
+# The darkest pixels get 0, or nearly, and those *without* ink share out most of the change.
 # </details>

@@ -5,19 +5,19 @@
 #
 # ### From maps to a heat map
 #
-# A convolutional layer gives $K$ **maps** $A^k$ of $h \times w$ values, each high *where* its detector finds something. Which of them count for class $c$? **Grad-CAM** (Selvaraju et al., arXiv:1610.02391) asks the gradient of the logit $f_c$, averaged over all positions:
+# A convolutional layer gives $K$ **maps** $A^k$ of $h \times w$ values, each high *where* its detector finds something. **Grad-CAM** (Selvaraju et al., arXiv:1610.02391) weighs them for class $c$ by the gradient of the logit $f_c$, averaged over all positions:
 #
 # $$\alpha_k = \frac{1}{h w} \sum_{i, j} \frac{\partial f_c}{\partial A^k_{ij}}, \qquad \text{heat}_{ij} = \max\Big(0, \sum_k \alpha_k A^k_{ij}\Big) .$$
 #
-# The maximum, taken once, at the end, leaves only places that speak *for* the class. An absolute value would show those of other classes, too, whose $\alpha_k$ is often negative.
+# The maximum, taken once, at the end, leaves only places that speak *for* the class.
 #
-# If the maps are followed by their means (`GlobalAveragePooling2D`) and one `Dense` layer with weights $w_{kc}$, then $f_c = \sum_k w_{kc} \cdot \frac{1}{h w} \sum_{ij} A^k_{ij}$, and so $\alpha_k = w_{kc} / (h w)$. This special case is **CAM** (Zhou et al., arXiv:1512.04150), and exact: before the maximum, the values add up to the logit, without the bias. In other networks Grad-CAM is a rule of thumb.
+# If the maps are followed by their means and one `Dense` layer, this is **CAM** (Zhou et al., arXiv:1512.04150), and exact: before the maximum, the values add up to the logit, without the bias. In other networks Grad-CAM is a rule of thumb.
 #
 # The heat map has the size of the *layer*: 7 × 7 above, so one value stands for 32 × 32 pixels. Interpolated, it looks smooth, and is no finer.
 #
 # ### How to test such a program
 #
-# Put a sign into each picture, and count how often the map lies on it? That accepts a program that explains the predicted class instead of the one asked for, and even one that marks the brightest pixel. So the pictures here hold **two** signs of different classes, and we ask for each. The weights of `sign_net` are set by hand, one detector for each sign, so we know where it has to look.
+# With one sign in each picture, a program that explains the predicted class, not the one asked for, would pass. So the pictures here hold **two** signs of different classes, and we ask for each. The weights of `sign_net` are set by hand, one detector for each sign, so we know where it has to look.
 #
 # ### Exercise 8.5 · Grad-CAM
 #
@@ -27,20 +27,15 @@
 #
 # <details><summary>Hint 1: a model with two outputs</summary>
 #
-# `keras.Model(model.inputs[0], [model.get_layer(layer).output, model.outputs[0]])` shares its layers with the model, and gives maps and logits.
+# `keras.Model(model.inputs[0], [model.get_layer(layer).output, model.outputs[0]])` shares its layers with the model, and gives maps and logits. `tf.gather(logits, classes, axis=1, batch_dims=1)` takes logit `classes[i]` from row $i$.
 # </details>
 #
 # <details><summary>Hint 2: what a tape records</summary>
 #
-# A `tf.GradientTape` records what depends on TensorFlow's variables, and on tensors that it was told to watch: `tape.watch(images)`, where `images` is a tensor, before the model is called with `training=False`. Then `tape.gradient(total, maps)`.
+# A `tf.GradientTape` records what depends on TensorFlow's variables, and on tensors that it was told to watch: `tape.watch(images)`, where `images` is a tensor, before the model is called with `training=False`. Then `tape.gradient(total, maps)`, with the sum of these logits as `total`, as in 8.4.
 # </details>
 #
-# <details><summary>Hint 3: one logit for each image</summary>
-#
-# `tf.gather(logits, classes, axis=1, batch_dims=1)` takes logit `classes[i]` from row $i$. Image $i$ influences its own row only, so the gradient of the sum will do.
-# </details>
-#
-# <details><summary>Hint 4: interpolation</summary>
+# <details><summary>Hint 3: interpolation</summary>
 #
 # `keras.ops.image.resize(heat[..., None], size, interpolation="bilinear")`. Where the highest value is 0, divide by 1: `np.where(highest > 0, highest, 1)`.
 # </details>
@@ -483,9 +478,9 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 8.5.")
 
 # %% [markdown]
-# Each class that is there has its map on its own sign (above: the logits; below: the shares inside the two boxes). For the others no sum is positive, and the map is empty. That is an answer: nothing speaks for this class. A program that divides by the highest value makes NaN of it, and one that stretches the sums from 0 to 1 *before* the maximum colours the least negative place.
+# Each class that is there has its map on its own sign (above: the logits; below: the shares inside the two boxes). For the others no sum is positive, and the map is empty. That is an answer: nothing speaks for this class.
 #
-# **In the libraries.** Keras has no Grad-CAM (its site has an example); captum has `LayerGradCam`. Here is the same network in PyTorch. Keras keeps a kernel as (height, width, in, out), PyTorch as (out, in, height, width).
+# **In the libraries.** Keras has no Grad-CAM; captum has `LayerGradCam`. Here is the same network in PyTorch.
 
 # %% tags=["demo", "shown", "raises-exception", "nbval-ignore-output"]
 from captum.attr import LayerGradCam
@@ -548,7 +543,7 @@ except NotImplementedError:
 # %% [markdown]
 # Grad-CAM shows both, the right one as strongly as the left, though it counts *against* the class. The mean gradient is positive, and has forgotten the places. HiResCAM shows the left one only. With one linear layer behind the maps, as here, its values before the maximum add up to the logit (without the bias). With more layers, neither promises that.
 #
-# A heat map says where, and not what was seen there. And one that pleases the eye may hardly depend on the network at all: 8.6 tests for that.
+# A heat map says where, and not what was seen there.
 #
 # **Change, predict, run.** `draw_two_halves(right_half=-1.5)`. The logit of the picture is negative now. What do the two maps show?
 #

@@ -2,8 +2,6 @@
 # ## 8.6 Testing explanations
 #
 # A map along the outline of a dog looks right to everybody. But an edge detector, which has never seen the model, draws it, too. Adebayo et al. (arXiv:1810.03292) gave a network random weights: the maps of some methods hardly changed. They cannot explain what it has learnt.
-#
-# Of these three methods for digits, the third does not use the model at all. You write the tests that find it out.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_sanity", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def gradient_map(model: nn.Module, x: torch.Tensor) -> np.ndarray:
@@ -29,18 +27,18 @@ def edge_map(model: nn.Module, x: torch.Tensor) -> np.ndarray:
 # %% [markdown]
 # ### Test 1: random parameters
 #
-# Redraw the parameters of the last layer and compute the map again; then those of the layer before it as well; and so on. In this **cascade**, what has been redrawn stays redrawn; in the end nothing that was learnt is left.
+# Redraw the parameters of the last layer and compute the map again; then those of the layer before it as well; and so on. In this **cascade**, what has been redrawn stays redrawn.
 #
 # Two maps are compared by **Spearman's rank correlation**: replace each number by its rank, equal numbers by the mean of their ranks, and take Pearson's correlation of the ranks,
 #
 # $$\rho = \frac{\sum_i (r_i - \bar r)(s_i - \bar s)}{\sqrt{\sum_i (r_i - \bar r)^2 \sum_i (s_i - \bar s)^2}} .$$
 #
-# It is 1 for the same order and -1 for the opposite one. For a constant map it is 0/0; we say 0 (so a method whose map is constant is never caught). Maps from a random network that are still similar to those before show the picture rather than the model.
+# For a constant map it is 0/0; we say 0. Maps from a random network that are still similar to those before show the picture rather than the model.
 #
 # ### Test 2: deletion and insertion
 #
 # If a map names the pixels that matter, deleting them in its order should destroy the prediction quickly. **Deletion** (Petsiuk et al., arXiv:1806.07421) replaces the pixels by a **baseline**, the largest attribution first, and records the prediction after each. **Insertion** begins with the baseline and puts the pixels back in the same order.
-# The area under the first curve should be small, that under the second large. The order keeps the sign: a large *negative* attribution speaks against the prediction. And what "deleted" means is a choice: a black pixel is information, too.
+# The area under the first curve should be small, that under the second large. The order keeps the sign: a large *negative* attribution speaks against the prediction.
 #
 # **Predict:** can a method pass one of the two tests and fail the other?
 #
@@ -50,24 +48,15 @@ def edge_map(model: nn.Module, x: torch.Tensor) -> np.ndarray:
 #
 # **Write** four functions. `scipy.stats.rankdata` may be used; `scipy.stats.spearmanr` may not: the hidden checks let it raise an error.
 #
-# <details><summary>Hint 1: two kinds of ranks</summary>
+# <details><summary>Hint 1: leave the model alone</summary>
 #
-# `argsort` of `argsort` gives equal numbers different ranks. In a map with many zeros this invents an order. `rankdata` takes means.
+# Work on `copy.deepcopy(model)`; `get_submodule(name)` finds a layer in it.
 # </details>
 #
-# <details><summary>Hint 2: leave the model alone</summary>
-#
-# `copy.deepcopy(model)` is the short way; `get_submodule(name)` finds a layer in the copy. Or clone all `model.parameters()` and `model.buffers()` (a `state_dict` lacks those with `persistent=False`), and `copy_` the values back in a `finally`.
-# </details>
-#
-# <details><summary>Hint 3: all steps at once</summary>
+# <details><summary>Hint 2: all steps at once</summary>
 #
 # Make an array of n + 1 copies of x, flat. With `order` for the pixels, row i gets the baseline at `order[:i]`.
-# </details>
-#
-# <details><summary>Hint 4: insertion</summary>
-#
-# It is deletion with x and the baseline exchanged.
+# Insertion is deletion with x and the baseline exchanged.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "sanity", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -499,7 +488,7 @@ check.score()
 # %% [markdown]
 # ### What your functions show
 #
-# A small convolutional network has learnt the digits. The first figure shows one digit and its maps while the network is redrawn. A fourth method is the *absolute value* of gradient times input, as many pictures show it. The second figure shows both tests, deletion and insertion for 60 digits, with a random order to compare with.
+# A small convolutional network has learnt the digits. A fourth method is the *absolute value* of gradient times input, as many pictures show it. The second figure has a random order to compare with.
 
 # %% tags=["demo", "nbval-ignore-output"]
 def trained_on_digits(seed=0, epochs=8):
@@ -603,7 +592,7 @@ except NotImplementedError:
 #
 # ### With a library
 #
-# Captum's **infidelity** (Yeh et al., arXiv:1901.09392) takes random noise $u$ from the picture: the mean squared difference between the change of the logit and $u \cdot \text{map}$ is small for a good map. (`normalize=True` scales each map best.)
+# Captum's **infidelity** (Yeh et al., arXiv:1901.09392) takes random noise $u$ from the picture: the mean squared difference between the change of the logit and $u \cdot \text{map}$ is small for a good map.
 
 # %% tags=["demo", "shown", "nbval-ignore-output"]
 def captum_infidelity(n=60):

@@ -7,9 +7,7 @@
 #
 # * **What does one get for nothing?** 89 % of the tokens are outside quotes. Always to say "outside" is the **base**.
 # * **Is it the model's work?** Random weights pass the input on, too. So probe an *untrained* model of the same shape.
-# * **Is it the probe's work?** A probe can learn by heart which tokens stand in quotes. Hewitt and Liang (arXiv:1909.03368) therefore train it on a **control task**, too: each *type* of token (each entry of the vocabulary) has a label by a coin, the same wherever it stands. Their **selectivity** is
-#
-# $$\text{selectivity} = \text{accuracy at the property} - \text{accuracy at the control task} .$$
+# * **Is it the probe's work?** A probe can learn by heart which tokens stand in quotes. Hewitt and Liang (arXiv:1909.03368) therefore train it on a **control task**, too: each *type* of token (each entry of the vocabulary) has a label by a coin, the same wherever it stands. Their **selectivity** is the accuracy at the property minus the accuracy at the control task.
 #
 # The probe here is logistic regression, on hidden states $h_i$ with labels $y_i \in \{0, 1\}$. With $z_i = w \cdot h_i + b$ it minimises
 #
@@ -31,7 +29,7 @@ from autograder.gpt import GPT  # the course's small language model, built as in
 #
 # <details><summary>Hint 1: a probe by scipy</summary>
 #
-# `scipy.optimize.minimize(f, start, jac=True, options={"gtol": 1e-9})` with an `f` that returns the value and the gradient. With $p_i = 1 / (1 + e^{-z_i})$, which is `scipy.special.expit`, the gradient is $\sum_i (p_i - y_i) h_i + \lambda w$, and $\sum_i (p_i - y_i)$ for the bias. $\log(1 + e^z)$ is `np.logaddexp(0, z)`, which does not overflow.
+# `scipy.optimize.minimize(f, start, jac=True, options={"gtol": 1e-9})` with an `f` that returns the value and the gradient. With $p_i = 1 / (1 + e^{-z_i})$, which is `scipy.special.expit`, the gradient is $\sum_i (p_i - y_i) h_i + \lambda w$, and $\sum_i (p_i - y_i)$ for the bias. $\log(1 + e^z)$ is `np.logaddexp(0, z)`.
 # </details>
 #
 # <details><summary>Hint 2: large entries</summary>
@@ -39,12 +37,7 @@ from autograder.gpt import GPT  # the course's small language model, built as in
 # For the search, subtract each column's mean (the bias takes it up), and divide by the standard deviation $s$ of all entries, one number. Their weights are then $s$ times as large, so the penalty is $\lambda / (2 s^2)$ times their squares. Divide them by $s$ at the end.
 # </details>
 #
-# <details><summary>Hint 3: a label for each type</summary>
-#
-# Draw a table with one entry for each type of the vocabulary, and look the tokens up: `table[ids]`.
-# </details>
-#
-# <details><summary>Hint 4: the lens</summary>
+# <details><summary>Hint 3: the lens</summary>
 #
 # `GPT.forward` is short: see `GPT.forward??`. Collect the stream before the blocks and after each; `model.norm` and `model.tokens.weight.T` for each of them.
 # </details>
@@ -527,9 +520,9 @@ except NotImplementedError:
 #
 # **Middle.** From the embeddings, the probe reads 80 % of the coins: it has learnt frequent types by heart. In deeper streams, types are mixed with their context, and the coins are harder to read.
 #
-# **So selectivity alone misleads, too** (numbers above the figure). It grows to .24, and in the untrained model to .23, just because the control accuracy falls: by this number an untrained block 3 is better than a trained block 2. Ask all three questions.
+# **So selectivity alone misleads, too** (numbers above the figure). It grows to .24, and in the untrained model to .23, just because the control accuracy falls: by this number an untrained block 3 is better than a trained block 2.
 #
-# **Right.** At the embeddings the lens is far worse than all tokens alike, $\ln 512 = 6.2$: output layer and embeddings share their weights, so 96 % of its first guesses are the token that it has just read. An early block that looks bad may still know much: it may write in directions that only later blocks translate. The *tuned lens* trains such a translation for each block (Belrose et al., arXiv:2303.08112).
+# **Right.** At the embeddings the lens is far worse than all tokens alike, $\ln 512 = 6.2$: output layer and embeddings share their weights, so 96 % of its first guesses are the token that it has just read. An early block that looks bad may still know much: it may write in directions that only later blocks translate (Belrose et al., arXiv:2303.08112).
 #
 # **What a probe does not prove.** What *can* be read need not be *used* by the model; 8.8 tests that by intervening. Nor does a linear probe that fails prove that nothing is there.
 #

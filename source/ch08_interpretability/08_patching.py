@@ -3,7 +3,7 @@
 #
 # A language model reads `K D W M T B Q H K D W`, letters by chance, and predicts `M`. It has never seen this sequence, so it must find the earlier `W`, and copy what came after it. Two layers of attention learn this; **predict:** can one layer?
 #
-# A probe reads much that a model may never use (8.7). To find the parts that do the work, we intervene.
+# To find the parts that do the work, we intervene.
 #
 # **Activation patching** needs two runs. The *clean* run answers correctly. In the *corrupt* run one token is different, and the answer is lost. Repeat the corrupt run with one vector replaced by its counterpart from the clean run. If the answer returns, this vector carries what the corruption destroyed (Vig et al., arXiv:2004.12265; Meng et al., arXiv:2202.05262).
 #
@@ -74,7 +74,7 @@ class AttentionOnly(nn.Module):
 #
 # <details><summary>Hint 1: a hook that goes away</summary>
 #
-# `handle = part.register_forward_hook(function)`, and `handle.remove()` in a `finally`. A hook that is left behind changes every later result, without a word.
+# `handle = part.register_forward_hook(function)`, and `handle.remove()` in a `finally`.
 # </details>
 #
 # <details><summary>Hint 2: whose tensor is it?</summary>
@@ -703,7 +703,7 @@ check.score()
 # %% [markdown]
 # ### What your functions show
 #
-# The model (seed 14, the clearest of 17 trainings) is trained on sequences of 4 to 16 different letters, each of them twice; the loss counts the second copy only. **Left:** the loss. **Middle and right**, by your `record`: what one head of each layer looks at. In layer 0, it is the one that looks most at the token before; in layer 1, at the token that came after the earlier copy of the present one: an **induction head** (Olsson et al., arXiv:2209.11895).
+# The model (seed 14, the clearest of 17 trainings) is trained on sequences of 4 to 16 different letters, each of them twice; the loss counts the second copy only. **Left:** the loss. **Middle and right:** what one head of each layer looks at. In layer 0, it is the one that looks most at the token before; in layer 1, at the token that came after the earlier copy of the present one: an **induction head** (Olsson et al., arXiv:2209.11895).
 
 # %% tags=["demo", "raises-exception", "nbval-ignore-output"]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"  # one for each token
@@ -766,7 +766,7 @@ except NotImplementedError:
 # %% [markdown]
 # **One layer cannot.** With two, the loss falls to almost nothing in some 350 steps; with one, it is still near 1.7 at the end (four seeds). The induction head finds `M` because the stream at its place says "`W` was before me". The embeddings say `M` and the position only. So a head of layer 0 has to note the token before; then one of layer 1 can look for the note.
 #
-# That is a guess from pictures of attention. We test it with $2 \times 4 \times 11 = 88$ patches for each of two corruptions, in 64 random sequences at once (the figure shows the letters of the first). **Predict:** if the first `M` is replaced by `X`, which vectors bring `M` back? And if the `W` before it is?
+# That is a guess from pictures of attention. We test it with $2 \times 4 \times 11 = 88$ patches for each of two corruptions, in 64 random sequences at once. **Predict:** if the first `M` is replaced by `X`, which vectors bring `M` back? And if the `W` before it is?
 
 # %% tags=["demo", "raises-exception", "nbval-ignore-output"]
 def draw_patches(model, n_rows=64, seed=9):
@@ -839,13 +839,13 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 8.8.")
 
 # %% [markdown]
-# **Left: the answer is replaced.** Almost only what layer 1 writes at the last position brings `M` back, shared among its four heads: .24, .26, .14 and .34. These heads copy.
+# **Left: the answer is replaced.** Almost only what layer 1 writes at the last position brings `M` back, shared among its four heads. These heads copy.
 #
 # **Right: the token before it is replaced.** `M` still stands there, but not its note. One vector of 88, written by head 0.3 at position 3, brings back .90 of the answer. The shares of layer 1's four heads add up to 1, too: the two layers lie on one path, so all shares together may exceed 1. This is a **circuit** of two steps.
 #
 # Over the 17 trainings, the head changes, and the largest share of one of layer 0 was between .33 and .90, .61 in the median.
 #
-# **Attribution patching** is almost exact on the left. On the right it says .28 where the patch gives .90: in the corrupt run the heads of layer 1 hardly look at `M` (weights of .05 to .17, in the clean run .8 to 1), and a small change of the note hardly changes that, but a whole one does. Search thousands of places with it, and test by patches what it finds.
+# **Attribution patching** is almost exact on the left. On the right it says .28 where the patch gives .90: in the corrupt run the heads of layer 1 hardly look at `M`, and a small change of the note hardly changes that, but a whole one does. Search thousands of places with it, and test by patches what it finds.
 #
 # **What a patch does not prove.** It finds what carries the difference between *these two runs*: the two panels differ, for one model at one task. A part that another can replace stays hidden. Zeros put a model into states that it never has; prefer values from an ordinary input (Zhang and Nanda, arXiv:2309.16042). And choose the part on some pairs of runs, but report its share on new pairs.
 #

@@ -1,9 +1,9 @@
 # %% [markdown]
 # ## 8.9 Pictures of a model
 #
-# Three kinds of pictures are used to understand a model: of the **weights**, of the **activations**, and of the **loss** on a plane through the network that two random directions span. Li et al. (arXiv:1712.09913) give each filter (in a matrix, each row) of a direction the length of the network's own; otherwise a network with large weights looks flat. (Biases do not move here.)
+# Three kinds of pictures are used to understand a model: of the **weights**, of the **activations**, and of the **loss** on a plane through the network that two random directions span. Li et al. (arXiv:1712.09913) give each filter (in a matrix, each row) of a direction the length of the network's own; otherwise a network with large weights looks flat.
 #
-# The figure shows a network with 16 hidden ReLUs that has learnt the digits (weights: orange positive, violet negative; the loss is on new digits). The second network is made from the first: the hidden units stand in another order, and each is multiplied by a factor from ¼ to 4, by which the weights that lead out of it are divided. As $\max(0, a z) = a \max(0, z)$ for $a > 0$, it is the same function.
+# The figure shows a network with 16 hidden ReLUs that has learnt the digits (weights: violet positive, orange negative; the loss is on new digits). The second network is made from the first: the hidden units stand in another order, and each is multiplied by a factor from ¼ to 4, by which the weights that lead out of it are divided. As $\max(0, a z) = a \max(0, z)$ for $a > 0$, it is the same function.
 #
 # **Predict:** which of the three pictures will be the same for both?
 
@@ -92,24 +92,19 @@ def draw_pictures(low: float = 0.25, high: float = 4.0, seed: int = 0) -> None:
 draw_pictures()
 
 # %% [markdown]
-# None of them, although the logits agree to about $10^{-14}$. *Weights and activations:* units with a large factor look important, and others empty. *Loss:* the second network seems to lie in a much narrower valley; the mean loss over the picture is two to five times as high (`seed` 0 to 5). "Flat minima generalise better" cannot be read off such a picture: these two generalise equally (Dinh et al., arXiv:1703.04933, for measures of sharpness). Filter normalisation takes out a factor of a whole layer, not one for each unit.
-#
-# ### What the loss picture leaves out
-#
-# * **Nearly all directions.** It shows 2 of 1,210. Along the steepest one, the curvature of the training loss is 250 to 320 times its mean over random directions (seeds 0 to 2).
-# * **Other solutions.** Another seed gives another network, as good. On the straight line between them, the loss on new digits rises from 0.3 to about 1 and falls again (five pairs).
+# None of them, although the logits agree to about $10^{-14}$. *Weights and activations:* units with a large factor look important, and others empty. *Loss:* the second network seems to lie in a much narrower valley; the mean loss over the picture is two to five times as high (`seed` 0 to 5). "Flat minima generalise better" cannot be read off such a picture: these two generalise equally (Dinh et al., arXiv:1703.04933, for measures of sharpness). Filter normalisation takes out a factor of a whole layer, not one for each unit. And the picture shows 2 of 1,210 directions.
 #
 # ### What pictures are good for
 #
-# "Visualise the weights, and you understand the model" is too much. Pictures find **errors**: a unit that is never active (two, in the figure), weights for pixels that never carry ink, activations that grow from layer to layer. And they suggest questions. An answer has to meet three conditions:
+# Pictures find **errors**: a unit that is never active (two, in the figure), weights for pixels that never carry ink, activations that grow from layer to layer. And they suggest questions. An answer has to meet three conditions:
 #
 # 1. **It must not depend on how the function is written.** Logits, input gradients and Shapley values are the same for both networks.
 # 2. **It must depend on what was learnt.** Redraw the parameters and look again (8.6).
-# 3. **A claim needs an intervention.** Replace what the picture marks, and see whether the answer changes (8.8). For attention weights, too: by themselves, they are no explanation (8.4).
+# 3. **A claim needs an intervention.** Replace what the picture marks, and see whether the answer changes (8.8).
 #
 # **Change, predict, run.** `draw_pictures(low=3, high=3)` gives each unit the factor 3, and another place. Which pictures differ now?
 #
 # <details><summary>What you should see</summary>
 #
-# The weights and the activations only by their order: the scale of colours hides a factor in common. The loss not at all: filter normalisation was made for this. (The directions are put into the new order, too.)
+# The weights and the activations only by their order: the scale of colours hides a factor in common. The loss not at all: filter normalisation was made for this.
 # </details>

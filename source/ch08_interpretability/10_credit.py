@@ -17,7 +17,7 @@
 #
 # > (a) The main reason is your three requests: they are 35 % of the decision, and have made you less able to repay. (b) With one request we would have said yes. (c) Years at your address, 26 %, and debt, 22 %, came next. SHAP is the only fair method, so these reasons are objective. (d) Your nationality had no influence, as the model does not contain it. (e) The decision of the computer is final.
 #
-# 1. In a linear model, a Shapley value is the weight times the distance from the background's mean (8.1). Compute all four for both backgrounds, and check the sums. Which question does each of them answer, and which belongs into a letter?
+# 1. In a linear model, a Shapley value is the weight times the distance from the background's mean (8.1). Compute all four for both backgrounds, and check the sums. Which question does each of them answer, and which belongs in a letter?
 # 2. Correct (a) to (c), sentence by sentence. Would the shares of the *probability* be the same percentages?
 # 3. What would Mira have to change, by the model, for a "yes"? Try each feature alone, then a way that is realistic. What does this not promise her?
 # 4. Among applicants, years at the address and years in the job are practically equal. A colleague's model uses both, with a weight of 0.05 each, and decides nearly always alike. What happens to the list of reasons? What do you say to (d), and what would you measure?

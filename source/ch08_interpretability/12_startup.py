@@ -1,9 +1,9 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "startup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## W8.3 A start-up examined
 #
-# > **Difficulty** ★★★★ · **120 minutes** · **20 points** · in writing, marked by a person · the capstone
+# > **Difficulty** ★★★★ · **150 minutes** · **20 points** · in writing, marked by a person · the capstone
 #
-# *Tessera*, a fictional start-up, builds a language model for law firms and asks for 20 million euros. You have its pitch and one day. Some claims are right, some wrong by a factor that you can compute, and some prove nothing even if they are right.
+# *Tessera*, a fictional start-up, builds a language model for law firms and asks for 20 million euros. You have its pitch and one day.
 #
 # > 1. **Model.** 40 layers of width 5,120, 13 billion parameters. We train it on 1.3 trillion tokens. With 128 H100 at 2.50 € an hour, this takes 24 days and costs 180,000 €. That is far below the AI Act's $10^{25}$ operations.
 # > 2. **Data.** 26 billion tokens of contracts and judgments, read 50 times: as good as 1.3 trillion tokens of our own.

@@ -1,29 +1,10 @@
 # %% [markdown]
 # ## What you can do now
 #
-# - Share a prediction out among its features, and name the background.
-# - Find features in activations that have fewer dimensions than features.
-# - Explain one prediction by a local model, and measure how far it depends on the draw.
-# - Attribute an output to inputs by gradients, and test completeness.
-# - Show where a convolutional network looks, for the class that was asked for.
+# - Choose the method that answers a question about a model, and say what its result leaves open.
 # - Test explanations: by random parameters, by deletion, and on models whose truth is known.
-# - Say what a probe proves, and what a picture of weights does not; find the parts of a model that do the work.
+# - Find the parts of a model that do the work.
 # - Write to a person about a decision without saying more than you know, and examine a start-up.
-#
-# ### To look up
-#
-# | the question | what to do | say with the result | section |
-# |---|---|---|---|
-# | What did each feature contribute? | Shapley values | background, how absent features are filled in, scale (log-odds or probability) | 8.1 |
-# | What is stored in activations? | sparse autoencoder | which known features were found; dead latents | 8.2 |
-# | What holds nearby? | LIME | width, number of points, spread over draws | 8.3 |
-# | Which inputs move the output? | gradient, SmoothGrad, integrated gradients | class, baseline, steps, gap in completeness | 8.4 |
-# | Where does it look? | Grad-CAM | layer, class, size of the map before interpolation | 8.5 |
-# | Does the map show the model? | redraw parameters, delete and insert | similarity; what "deleted" means; a random order | 8.6 |
-# | Is it in the hidden states? | probe | control labels, base, untrained model | 8.7 |
-# | Is it used? | activation patching | both runs; the share, on new pairs of runs | 8.8 |
-# | What do weights and activations look like? | pictures | that the same function has many | 8.9 |
-# | What must change for a "yes"? | compute it from the model | which changes are possible; that it is no promise | W8.1 |
 #
 # ### To remember
 #
@@ -35,7 +16,7 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_interpretability", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## Interview questions
 #
-# Answer each aloud, in two minutes. Model answers stand in the solved notebook: in the folder `solved` beside this chapter's, or in `notebooks` of the course's repository.
+# Answer each aloud, in two minutes. Model answers stand in the solved notebook.
 #
 # 1. What is a SHAP value, and what does the background do?
 # 2. Two features are strongly correlated, and the model uses one of them. What does SHAP give the other?
@@ -93,12 +74,10 @@
 # %% [markdown]
 # ### Further reading
 #
-# - Molnar, *Interpretable Machine Learning*, a free book: most methods for tables.
-# - Lipton, *The Mythos of Model Interpretability*, arXiv:1606.03490.
+# - Molnar, *Interpretable Machine Learning*, a free book.
 # - Rudin, *Stop Explaining Black Box Machine Learning Models for High Stakes Decisions*, arXiv:1811.10154.
 # - Wachter, Mittelstadt and Russell, *Counterfactual Explanations without Opening the Black Box*, arXiv:1711.00399.
 # - Wang et al., *Interpretability in the Wild*, arXiv:2211.00593: a circuit in GPT-2 small.
-# - Sharkey et al., *Open Problems in Mechanistic Interpretability*, arXiv:2501.16496.
 #
 # ### The end of the course
 #
@@ -107,7 +86,6 @@
 # 1. **One question of your own.** Follow a "Change, predict, run" that surprised you for a week: prediction first, five seeds, error bars. Write two pages, and keep the negative results.
 # 2. **Repeat one paper** that has code, at a tenth of the size, and write down where you had to guess.
 # 3. **Real size.** Read a small complete implementation (nanoGPT, nanochat). Compute what one GPU should do in a day (1.11, 3.1), rent it, and compare.
-# 4. **Contribute.** Find the place in PyTorch, Transformers or captum that does what one of your exercises does; read it and its tests.
-# 5. **Read claims as in W8.3.** Take one press release a week: what is claimed, with which number, compared with what?
+# 4. **Read claims as in W8.3.** Take one press release a week: what is claimed, with which number, compared with what?
 #
 # It is the same each time: predict, compare with something that you know, look for the error where a result is too good, and say what you do not know.
