@@ -17,21 +17,21 @@
 # %% [markdown]
 # # Chapter 6 · Evaluation metrics
 #
-# A **metric** turns what a model does into a number, and the number decides. You write the metrics that papers and companies report, find where each of them misleads, and learn how far it can be trusted.
+# A **metric** turns what a model does into a number, and the number decides. You write the metrics that papers and companies report, and find where each of them misleads.
 #
 # | exercise | you will | minutes |
 # |---|---|---|
-# | [6.1](#6.1-Counting-errors) | count errors, and average over classes, batch by batch | 55 |
+# | [6.1](#6.1-Counting-errors) | count errors, batch by batch | 55 |
 # | [6.2](#6.2-Ranking) | judge a ranking, and see what rare positives change | 40 |
 # | [6.3](#6.3-Calibration) | find out whether 80 % means 80 % | 40 |
-# | [6.4](#6.4-Error-bars) | put an error bar on a benchmark, and compare two models on it | 50 |
-# | [6.5](#6.5-A-test-with-users) | plan an experiment with users, and look at it early | 50 |
+# | [6.4](#6.4-Error-bars) | put an error bar on a benchmark, and compare two models | 50 |
+# | [6.5](#6.5-A-test-with-users) | plan an experiment, and look at it early | 50 |
 # | [6.6](#6.6-Numbers-for-language-models) | compute perplexity, bits per byte and pass@k | 60 |
 # | [6.7](#6.7-Preferences-and-judges) | make a leaderboard of votes, and correct a judge's bias | 60 |
 # | [6.8](#6.8-Contamination) | find out whether a model has seen the test | 40 |
 # | [6.9](#6.9-One-text-under-five-tokenizers) | perplexity rises, the model improves (no points) | 15 |
 # | [W6.1](#W6.1-Metrics-for-fraud) | choose metrics where errors cost money | 45 |
-# | [W6.2](#W6.2-Asking-people) | plan an evaluation by people, and measure their agreement | 50 |
+# | [W6.2](#W6.2-Asking-people) | plan an evaluation by people | 50 |
 # | [W6.3](#W6.3-Claims-about-metrics) | correct claims, with numbers | 30 |
 #
 # The times include reading. Chapter 1 explains **how an exercise works**. Nothing is downloaded.

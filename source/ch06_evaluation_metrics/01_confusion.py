@@ -43,29 +43,20 @@ def draw_letters() -> None:
 draw_letters()
 
 # %% [markdown]
-# A never says *fraud*, and accuracy hardly notices: 98 % of the letters are something else. The **confusion matrix** shows it: $n_{ij}$ counts the samples of true class $i$ that were predicted as $j$ (some books exchange rows and columns). For one class $c$:
-#
-# | | predicted as $c$ | predicted as another |
-# |---|---|---|
-# | **is $c$** | $TP = n_{cc}$ | $FN$: the rest of row $c$ |
-# | **is another** | $FP$: the rest of column $c$ | $TN$: all others |
+# A never says *fraud*, and accuracy hardly notices: 98 % of the letters are something else. The **confusion matrix** shows it: $n_{ij}$ counts the samples of true class $i$ that were predicted as $j$. For one class $c$, $TP = n_{cc}$. The rest of row $c$ was missed, $FN$, the rest of column $c$ are false alarms, $FP$, and all others are $TN$.
 #
 # $$\text{precision} = \frac{TP}{TP + FP}, \qquad \text{recall} = \frac{TP}{TP + FN}, \qquad
 # F_\beta = \frac{(1 + \beta^2)\, TP}{(1 + \beta^2)\, TP + \beta^2 FN + FP} .$$
 #
-# Precision divides by a column's sum: *of what it calls fraud, how much is fraud?* Recall divides by a row's: *of all fraud, how much does it find?* $F_\beta$ (van Rijsbergen, *Information Retrieval*, 1979) joins both; $F_1$ is their harmonic mean, and $\beta = 2$ weighs recall more.
+# Precision divides by a column's sum: *of what it calls fraud, how much is fraud?* Recall divides by a row's: *of all fraud, how much does it find?* $F_\beta$ (van Rijsbergen, 1979) joins both; $F_1$ is their harmonic mean, and $\beta = 2$ weighs recall more.
 #
-# *"Precision is the share of positives among the correctly predicted samples."* This circulates in study notes. It is $TP / (TP + TN)$, in which no false alarm occurs: with $TP = 1$, $FP = 3$ and $TN = 15$ it is 0.06, and precision is 0.25.
+# *"Precision is the share of positives among the correctly predicted samples."* No: that is $TP / (TP + TN)$, in which no false alarm occurs: with $TP = 1$, $FP = 3$ and $TN = 15$ it is 0.06, and precision is 0.25.
 #
 # ### One number for several classes
 #
-# | average | how | what it asks |
-# |---|---|---|
-# | macro | the mean over classes | is each *class* treated well? |
-# | weighted | the mean, weighted by how often a class occurs | the same, a frequent class counting more |
-# | micro | add $TP$, $FP$ and $FN$ of the classes, then divide once | is each *sample* treated well? |
+# A **macro** average is the mean over classes: is each *class* treated well? A **weighted** one gives frequent classes more weight. For a **micro** average, add up $TP$, $FP$ and $FN$ of the classes, then divide once: is each *sample* treated well?
 #
-# **Macro-F1** is here, as in scikit-learn, the mean of the classes' $F_1$; in some papers it is the $F_1$ of mean precision and mean recall. They can differ by up to 0.5 and rank classifiers differently (Opitz and Burst, arXiv:1911.03347).
+# **Macro-F1** is here the mean of the classes' $F_1$; in some papers it is the $F_1$ of mean precision and mean recall. They can differ by up to 0.5 (Opitz and Burst, arXiv:1911.03347).
 #
 # *"Micro-F1 is accuracy."* That is true where each sample has one class and all classes count: each error is one $FP$ and one $FN$. But often one class is left out, such as "no name" where names are looked for: without *question*, A's micro-F1 is 0.31.
 #
@@ -73,7 +64,7 @@ draw_letters()
 #
 # ### Batch by batch
 #
-# The mean of the batches' macro-F1 is another number: a ratio of sums is no mean of ratios. So a Keras `Metric` keeps a **state** that can be added up, here the confusion matrix: `update_state` adds a batch, `result` computes from the state, `reset_state` starts again, at the start of each epoch. `fit` compiles this to a graph, so the state has to be a variable of Keras, and NumPy cannot take part.
+# The mean of the batches' macro-F1 is another number: a ratio of sums is no mean of ratios. So a Keras `Metric` keeps a **state** that can be added up, here the confusion matrix: `update_state` adds a batch, `result` computes from the state, `reset_state` starts again. `fit` compiles this to a graph, so the state has to be a variable of Keras, and NumPy cannot take part.
 #
 # ### Exercise 6.1 · From counts to a streaming metric
 #
@@ -83,20 +74,15 @@ draw_letters()
 #
 # <details><summary>Hint 1: counting pairs</summary>
 #
-# `matrix[rows, columns] += 1` counts a pair that occurs twice only once; `np.add.at(matrix, (rows, columns), 1)` counts both. A dictionary from label to index finds the rows; −1 is a valid index in NumPy.
+# `matrix[rows, columns] += 1` counts a pair that occurs twice only once; `np.add.at(matrix, (rows, columns), 1)` counts both.
 # </details>
 #
 # <details><summary>Hint 2: dividing where there may be a zero</summary>
 #
-# `np.divide(a, b, out=np.full(len(a), z), where=b > 0)` leaves `z` where `b` is 0; `z` has to be a float. $(1 + \beta^2) TP + \beta^2 FN + FP$ is $\beta^2$ times the row's sum plus the column's.
+# `np.divide(a, b, out=np.full(len(a), z), where=b > 0)` leaves `z` where `b` is 0; `z` has to be a float.
 # </details>
 #
-# <details><summary>Hint 3: micro averages</summary>
-#
-# The sums of $TP$, $FN$ and $FP$ are the entries of a matrix with two rows. What does `precision_recall_f` say of that?
-# </details>
-#
-# <details><summary>Hint 4: a confusion matrix without a loop, in Keras</summary>
+# <details><summary>Hint 3: a confusion matrix without a loop, in Keras</summary>
 #
 # With one-hot rows $T$ for the true and $P$ for the predicted classes, $T^\top P$ counts the pairs. A weight multiplies a row of $T$. Bring labels and weights to a known shape first, with `keras.ops.reshape(x, (-1,))`, and labels to `"int32"`. `keras.ops.divide_no_nan(a, b)` is 0 where `b` is.
 # </details>
@@ -634,7 +620,7 @@ check.score()
 # %% [markdown]
 # ### One number a batch
 #
-# The letters come in random order. Beside your `MacroF1` stand two means of the batches' macro-F1: over all three classes, an absent one counting 0, and over the classes in the batch. **Predict:** which is too low, and which too high, when batches are small?
+# Beside your `MacroF1` stand two means of the batches' macro-F1: over all three classes, an absent one counting 0, and over the classes in the batch. **Predict:** which is too low, and which too high, when batches are small?
 
 # %% tags=["demo", "raises-exception"]
 def draw_batch_means(sizes=(5, 10, 20, 50, 100, 250, 1000), shuffled=True) -> None:
@@ -670,12 +656,9 @@ except NotImplementedError:
 # %% [markdown]
 # "All classes" is too low for small batches: most of them hold no fraud, and its 0 counts. "Classes in it" is too high at 5 (with other random orders, too), since most batches hold questions only: 0.80 for both classifiers! For B it is too low at 50.
 #
-# **In the libraries.** `sklearn.metrics.precision_recall_fscore_support` and `classification_report`, without `labels`, average over the classes that occur in *either* list: if one of 100 correct predictions for two classes is changed to a third class, macro-F1 falls from 1 to 0.66 (to 0.995 with `labels` of the two).
-# `keras.metrics.F1Score(average="macro")` streams as yours does, but needs one-hot `y_true`.
-#
 # **Change, predict, run.** `draw_batch_means(shuffled=False)` sorts the letters by true class and prediction. Where are the two lines of means at batch size 5?
 #
 # <details><summary>What you should see</summary>
 #
-# Nearly every batch holds one true class and one predicted, so its F1 is 1 or 0. The mean over "classes in it" is almost the accuracy, 0.915 and 0.90, and over all three a third of that, 0.30. MacroF1 has not moved.
+# Nearly every batch holds one true class and one predicted, so its F1 is 1 or 0. The mean over "classes in it" is almost the accuracy, 0.915 and 0.90, and over all three a third of that, 0.30.
 # </details>

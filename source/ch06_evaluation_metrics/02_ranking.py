@@ -8,7 +8,7 @@
 #
 # ### What AUC means
 #
-# AUC is the share of all $P \cdot N$ pairs of a positive and a negative case in which the positive one has the higher score; a tie counts one half. This is the statistic $U$ of Mann and Whitney (1947), divided by $PN$ (Hanley and McNeil, *Radiology* 143:29, 1982). In the figure, each cell is a pair, and the ROC curve is the border of those that are in order; it crosses a tie along the diagonal.
+# AUC is the share of all $P \cdot N$ pairs of a positive and a negative case in which the positive one has the higher score; a tie counts one half (Hanley and McNeil, *Radiology* 1982). In the figure, each cell is a pair, and the ROC curve is the border of those that are in order.
 # So AUC needs no threshold and no calibrated probability (6.3). A random ranking has .5.
 
 # %% tags=["demo"]
@@ -41,19 +41,19 @@ draw_pairs()
 #
 # $$\text{precision} = \frac{\pi R}{\pi R + (1 - \pi) F} .$$
 #
-# Where almost all are negative, even a small $F$ outweighs $\pi R$. To a use *with another prevalence*, $R$ and $F$ of a test set carry over (if positives, and negatives, are still of the same kind); its precision does not.
+# To a use *with another prevalence*, $R$ and $F$ of a test set carry over (if positives, and negatives, are still of the same kind); its precision does not.
 #
 # The **precision-recall curve** shows both, and **average precision** summarises it: over the thresholds $t_1 > t_2 > \dots$ (the distinct scores),
 #
 # $$\mathrm{AP} = \sum_k (R_k - R_{k-1}) \cdot \text{precision}_k, \qquad R_0 = 0 .$$
 #
-# Joining the points by straight lines is too optimistic (Davis and Goadrich, *ICML* 2006). A random ranking has an AP of about $\pi$: so **compare APs only at the same prevalence**. But AP is not simply the better metric for rare positives: it weighs mistakes at the top more, which may be what you need or not (McDermott et al., arXiv:2401.06091).
+# A random ranking has an AP of about $\pi$: so **compare APs only at the same prevalence**.
 #
 # ### Exercise 6.2 · Ranking
 #
 # > **Difficulty** ★★☆☆ · **40 minutes** · **11 points** · NumPy
 #
-# **Write** three functions. Hidden checks give them ties, a million scores, and data for which there is no answer. They refuse scikit-learn's metrics and SciPy's `mannwhitneyu`.
+# **Write** three functions. Hidden checks refuse scikit-learn's metrics and SciPy's `mannwhitneyu`.
 #
 # <details><summary>Hint 1: counting pairs without making them</summary>
 #
@@ -62,7 +62,7 @@ draw_pairs()
 #
 # <details><summary>Hint 2: one threshold for equal scores</summary>
 #
-# `np.unique(values, return_inverse=True)` numbers the distinct values in ascending order. With these numbers, `np.bincount` counts the cases at each threshold, and with `weights` the positives. Cumulative sums give what is flagged.
+# `np.unique(values, return_inverse=True)` numbers the distinct values in ascending order. With these numbers, `np.bincount` counts the cases at each threshold, and with `weights` the positives. Then use cumulative sums.
 # </details>
 #
 # <details><summary>Hint 3: the threshold for a recall</summary>
@@ -455,20 +455,14 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 6.2.")
 
 # %% [markdown]
-# The curves on the left and in the middle are those of the normal distributions; everything else comes from samples, by your functions. **Left.** AUC is .92 throughout. **Middle.** AP falls to .65, .24 and .05 (over 12 seeds: .64 to .68, .23 to .29, .05 to .07), only because there are more negatives to be confused with.
-# **Right.** At 90 % recall, 4 of 1,000 flagged prompts are harmful. The line knows only the sample with 50 % positives, and still predicts the others.
+# **Left.** AUC is .92 throughout. **Middle.** AP falls to .65, .24 and .05 (over 12 seeds: .64 to .68, .23 to .29, .05 to .07), only because there are more negatives to be confused with.
+# **Right.** At 90 % recall, 4 of 1,000 flagged prompts are harmful.
 #
-# ### How libraries do it
+# **A trap:** `roc_auc_score(labels, scores > 1)` gives no error, but .84 instead of .92 (50 % positives): decisions are no scores.
 #
-# In scikit-learn, these are `roc_auc_score` and `average_precision_score`. Traps:
-#
-# * **Decisions for scores.** `roc_auc_score(labels, scores > 1)` gives no error, but .84 instead of .92 here (50 % positives): more than a quarter of the pairs are tied.
-# * **One class.** Version 1.9 *warns* and returns NaN for the AUC, and 0 for AP without positives, which in a mean over classes looks like a bad model.
-# * **Fixed thresholds.** `keras.metrics.AUC` counts at 200 thresholds between 0 and 1. With 0.1 % positives and *correct* probabilities, almost all lie below the second: on the figure's last sample it says .76 instead of .92.
-#
-# **Change, predict, run.** `draw_ranking(distance=4)` is a filter with an AUC of .998 (the legend rounds it to 1.00). At 0.1 % prevalence and 90 % recall, are most of the flagged prompts harmful now? And how well does the line on the right predict it?
+# **Change, predict, run.** `draw_ranking(distance=4)` is a filter with an AUC of .998. At 0.1 % prevalence and 90 % recall, are most of the flagged prompts harmful now? And how well does the line on the right predict it?
 #
 # <details><summary>What you should see</summary>
 #
-# Still not: precision is about .2 (over 12 seeds: .18 to .25). The prediction has become unreliable (.18 to .47): only one to four of the sample's 1,000 negatives are above the threshold. To predict for rare positives, collect *negatives*.
+# Still not: precision is about .2 (over 12 seeds: .18 to .25). The prediction is unreliable (.18 to .47): only one to four of the sample's 1,000 negatives are above the threshold. To predict for rare positives, collect *negatives*.
 # </details>

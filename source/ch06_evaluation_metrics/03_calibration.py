@@ -3,23 +3,19 @@
 #
 # A small network learns digits from 60 images, all of them without an error. Of new images it gets 86 % right. **Predict:** how sure is it, on average, of its answers: 76, 86 or 95 %?
 #
-# Where a probability decides what happens next (ask a doctor, abstain), it matters whether "80 %" means 80 %. A classifier's **confidence** is the probability of the class it predicts. It is **calibrated** if, of the cases with confidence $c$, the share $c$ is correct, for each $c$.
+# A classifier's **confidence** is the probability of the class it predicts. It is **calibrated** if, of the cases with confidence $c$, the share $c$ is correct, for each $c$.
 #
 # ### Three numbers
 #
-# **ECE**, the expected calibration error, sorts the $n$ cases into bins by their confidence. Of the $n_k$ cases in bin $k$ of $M$ it compares the mean confidence and the share that is correct (Naeini et al., *AAAI* 2015):
+# **ECE**, the expected calibration error, sorts the cases into bins by their confidence. In each bin it takes the distance between the mean confidence and the share that is correct, and averages it over the cases (Naeini et al., *AAAI* 2015). Its picture is the **reliability diagram**: correct against confidence, bin by bin. But a model that always answers the most frequent class, with its share as confidence, has an ECE of about 0, and is useless.
 #
-# $$\mathrm{ECE} = \sum_{k=1}^{M} \frac{n_k}{n}\, \Big| \text{correct}_k - \text{confidence}_k \Big| .$$
-#
-# Its picture is the **reliability diagram**: correct against confidence, bin by bin. But a model that always answers the most frequent class, with its share as confidence, has an ECE of about 0, and is useless.
-#
-# **Brier score** (Brier, *Monthly Weather Review* 78:1, 1950): the squared distance between the probabilities and the truth (1 for the true class $y$, 0 for the others), *summed* over the classes and averaged over the cases. It goes from 0 to 2.
+# **Brier score** (Brier, 1950): the squared distance between the probabilities and the truth (1 for the true class $y$, 0 for the others), *summed* over the classes and averaged over the cases.
 #
 # **Cross-entropy**, $-\frac1n \sum_i \log p_{i y_i}$. These two are *proper*: on average, nobody does better than by stating the true probabilities. So models can be compared by them, and fitted.
 #
 # ### One parameter
 #
-# **Temperature scaling** divides all logits by the same number, $p = \mathrm{softmax}(z / T)$. Guo et al. (arXiv:1706.04599) found it surprisingly effective for networks that are too sure. The order of the logits stays, so **no prediction changes**. $T$ is chosen by cross-entropy on *validation* data: on training data the network is never wrong, and on test data, the result would look better than it is.
+# **Temperature scaling** divides all logits by the same number, $p = \mathrm{softmax}(z / T)$ (Guo et al., arXiv:1706.04599). The order of the logits stays, so **no prediction changes**. $T$ is chosen by cross-entropy on *validation* data: on training data the network is never wrong, and on test data, the result would look better than it is.
 #
 # With $\beta = 1 / T$, the loss is a convex function of $\beta$, with the slope
 #
@@ -35,17 +31,12 @@
 #
 # <details><summary>Hint 1: the number of a bin</summary>
 #
-# `np.ceil(confidence * n_bins)` is it, counted from 1: the bins are closed on the right. For powers of two, the product is exact. Adding up $n_k$ times the difference of two means is adding up the difference of two sums.
+# `np.ceil(confidence * n_bins)` is it, counted from 1: the bins are closed on the right.
 # </details>
 #
 # <details><summary>Hint 2: finding T</summary>
 #
-# Search for $\log \beta$, which may have either sign: `scipy.optimize.brentq` finds where the slope changes its sign, `minimize_scalar` where the loss is lowest.
-# </details>
-#
-# <details><summary>Hint 3: large logits</summary>
-#
-# $e^{1000}$ is infinite. Subtract the maximum of each row first, or use `scipy.special.softmax` and `log_softmax`.
+# Search for $\log \beta$, which may have either sign: `scipy.optimize.brentq` finds where the slope changes its sign, `minimize_scalar` where the loss is lowest. `scipy.special.softmax` and `log_softmax` take large logits, too.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "calibration", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -446,15 +437,9 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 6.3.")
 
 # %% [markdown]
-# **Left.** The network is 95 % sure and 86 % right. **Middle.** $T = 3.0$ brings the ECE from .092 to .027, and the Brier score from .225 to .196. (With other seeds, 0 to 11 without 7: ECE .07 to .14 before, .015 to .045 after.) The packaged copy of chapter 1's GPT needs a $T$ of 1.05. Large models were found well calibrated on multiple-choice questions in the right format (Kadavath et al., arXiv:2207.05221). Training them to be helpful can undo it (GPT-4's curves: arXiv:2303.08774).
+# **Left.** The network is 95 % sure and 86 % right. **Middle.** $T = 3.0$ brings the ECE from .092 to .027, and the Brier score from .225 to .196. (With other seeds, 0 to 11 without 7: ECE .07 to .14 before, .015 to .045 after.) The packaged copy of chapter 1's GPT needs a $T$ of 1.05.
 #
 # **Right.** A perfect model's ECE is not 0: in each bin, the share that is correct differs from the confidence by chance, and absolute values do not cancel out. About $0.64 / \sqrt n$ is left here, .064 for 100 cases (.09 with 15 bins). With 100 cases, the model that is 5 points too sure looks much the same. So compare an ECE with that of a calibrated model, at the same $n$ and number of bins.
-#
-# ### How libraries do it
-#
-# * `CalibratedClassifierCV(FrozenEstimator(model), method="temperature")` in scikit-learn fits a temperature; its data must be new to the model.
-# * `brier_score_loss` with `scale_by_half="auto"` gives the sum, as yours, for three classes, and half of it for two.
-# * `calibration_curve` returns no counts: an ECE computed from it weights a bin of two cases like one of a thousand.
 #
 # **Change, predict, run.** `draw_calibration(seed=7)`: by chance, there is no 8 among these 60 images. Does a temperature help?
 #

@@ -3,11 +3,11 @@
 #
 # Model A answers 80 % of a benchmark's 164 questions correctly, model B 83 %. **Predict:** if B really is better by three points, in how many of ten such comparisons would a test notice?
 #
-# With other questions of the same kind, both numbers would be different. An **error bar** says by how much (for language models: Miller, *Adding Error Bars to Evals*, arXiv:2411.00640). Three questions decide.
+# With other questions of the same kind, both numbers would be different. An **error bar** says by how much (for language models: Miller, *Adding Error Bars to Evals*, arXiv:2411.00640).
 #
 # ### 1. Does the method hold for few questions, and for scores near 0 or 1?
 #
-# The **bootstrap** draws $n$ of the $n$ questions with replacement, many times, and computes the statistic for each draw. From the 2.5 % to the 97.5 % quantile of these values goes the *percentile interval*, also for F1. But if all answers were correct, it is $[1, 1]$: "no error", after 30 questions.
+# The **bootstrap** draws $n$ of the $n$ questions with replacement, many times, and computes the statistic for each draw. From the 2.5 % to the 97.5 % quantile of these values goes the *percentile interval*. But if all answers were correct, it is $[1, 1]$: "no error", after 30 questions.
 #
 # For a share, **Wilson's interval** is better: all $p$ for which the observed share is at most 1.96 standard errors away, with the standard error that $p$ itself implies.
 #
@@ -17,11 +17,11 @@
 #
 # $$\mathrm{SE} = \frac1n \sqrt{\frac{C}{C - 1} \sum_c r_c^2} .$$
 #
-# That is Miller's formula, apart from the factor $C / (C-1)$, which corrects for few clusters. Anthropic's summary of the paper says that on some popular benchmarks this is more than three times the naive standard error.
+# That is Miller's formula, apart from the factor $C / (C-1)$, which corrects for few clusters.
 #
 # ### 3. Is it a comparison?
 #
-# If so, what counts is where the models differ: $b$ questions only A answers correctly, $c$ only B. If the models are equally good, each of these $b + c$ goes to either side like a fair coin. **McNemar's exact test** (McNemar, 1947, used the normal approximation) gives the probability of a split at least as uneven:
+# If so, what counts is where the models differ: $b$ questions only A answers correctly, $c$ only B. If the models are equally good, each of these $b + c$ goes to either side like a fair coin. **McNemar's exact test** (after McNemar, 1947) gives the probability of a split at least as uneven:
 #
 # $$p = \min\Big(1,\; 2 \sum_{i=0}^{\min(b, c)} \binom{b + c}{i} \, 2^{-(b+c)}\Big) .$$
 #
@@ -34,22 +34,12 @@
 #
 # **Write** four functions. `scipy.stats.binom` has `cdf`, `sf`, `pmf` and `ppf`, for arrays, too. `scipy.stats.bootstrap` and `scipy.stats.binomtest` fail in the hidden checks. Arguments are not to be modified.
 #
-# <details><summary>Hint 1: one draw</summary>
-#
-# `np.asarray(rows)[draw]` picks whole rows, so what belongs to one question stays together.
-# </details>
-#
-# <details><summary>Hint 2: sums over clusters</summary>
-#
-# `np.unique(clusters, return_inverse=True)` numbers the clusters, and `np.bincount(numbers, weights=deviations)` adds up. A dictionary works, too.
-# </details>
-#
-# <details><summary>Hint 3: bool and integers</summary>
+# <details><summary>Hint 1: bool and integers</summary>
 #
 # `-` does not work between arrays of `bool`, and `~1` is -2. `np.asarray(a) != 0` makes `bool` of both.
 # </details>
 #
-# <details><summary>Hint 4: the power</summary>
+# <details><summary>Hint 2: the power</summary>
 #
 # The number of questions that count, $d = b + c$, is binomial with the parameters $n$ and gain + loss. Given $d$, the number that only B answers is binomial with $d$ and gain / (gain + loss). Add up the probabilities of all outcomes that the test rejects. For each $d$, these are the two ends of
 # $0, \dots, d$, so one number tells them: the largest $k$ with $2\, P(X \le k) \le \alpha$, $X$ for a fair coin.
@@ -515,7 +505,7 @@ check.score()
 # %% [markdown]
 # ### What your functions show
 #
-# *Coverage* is how often a 95 % interval contains the truth. **Left:** 30 questions, exactly. **Middle:** 400 questions on 40 passages, against the correlation of two answers on one passage; each point is 400 simulated benchmarks. **Right:** your `paired_power`, for two models that are correct on 80 and 83 % of the questions and agree on 86 %; "unpaired" is a test as if each had had questions of its own. **Predict** the power at 164 questions, the size of HumanEval (programming tasks, from the paper of pass@k in 6.6).
+# *Coverage* is how often a 95 % interval contains the truth. **Left:** 30 questions, exactly. **Middle:** 400 questions on 40 passages, against the correlation of two answers on one passage; each point is 400 simulated benchmarks. **Right:** your `paired_power`, for two models that are correct on 80 and 83 % of the questions and agree on 86 %; "unpaired" is a test as if each had had questions of its own. **Predict** the power at 164 questions, the size of HumanEval, a set of programming tasks.
 
 # %% tags=["demo"]
 def interval_coverage(n, accuracy):
@@ -581,16 +571,15 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 6.4.")
 
 # %% [markdown]
-# **Left.** At an accuracy of .97 the percentile interval contains the truth in 59 % of all cases, Wilson's in 94 %. In 40 % of them, all 30 answers are correct, and the interval is a point. (Bowyer et al., arXiv:2503.01747, advise against error bars from the normal approximation below a few hundred questions, for similar reasons.)
+# **Left.** At an accuracy of .97 the percentile interval contains the truth in 59 % of all cases, Wilson's in 94 %. In 40 %, all 30 answers are correct, and the percentile interval is a point.
 # **Middle.** With a correlation of .3, "95 %" means less than 70 % if the passages are ignored. With the clustered error, all points lie between 92 and 97 %.
 # **Right.** At 164 questions the power is 13 %, and 3 % for the unpaired test. It takes about 1,250 questions for 80 %. So on HumanEval a lead of three points says little, and so does a test that found none.
 #
-# **In the libraries.** The default of `scipy.stats.bootstrap` is BCa, which corrects for bias and skewness, and returns NaN if all answers are correct. `scipy.stats.binomtest(k, n).proportion_ci(method="wilson")` is Wilson's interval.
-# Two more errors are in none of these bars: *sampled* answers vary from run to run (average several per question, and look at the pairs' differences instead of McNemar's test), and the *wording* of a question changes the score (6.8).
+# Two more errors are in none of these bars: *sampled* answers vary from run to run, and the *wording* of a question changes the score (6.8).
 #
 # **Change, predict, run.** `draw_error_bars(n=300, passages=8)`: which line gets better, and which gets worse?
 #
 # <details><summary>What you should see</summary>
 #
-# With 300 questions the percentile interval is almost as good as Wilson's up to .97. But with 8 passages the clustered error covers only 88 to 92 %, although there are still 80 questions: it is estimated from 8 numbers. Then Student's t with 7 degrees of freedom, 2.36, has to replace 1.96.
+# With 300 questions the percentile interval is almost as good as Wilson's up to .97. But with 8 passages the clustered error covers only 88 to 92 %: it is estimated from 8 numbers. Then Student's t with 7 degrees of freedom, 2.36, has to replace 1.96.
 # </details>

@@ -11,7 +11,7 @@
 #
 # A model that always hesitates between ten equally likely tokens has a perplexity of 10. The mean is over all *tokens*, not over batches; `exp` comes last; padding is no token.
 #
-# A long text is cut into windows. With a **stride** shorter than the window, tokens have more context (*Perplexity of fixed-length models*, in the documentation of Hugging Face's transformers). But each token is scored **once**, by the first window that predicts it:
+# A long text is cut into windows. With a **stride** shorter than the window, tokens have more context (Hugging Face, *Perplexity of fixed-length models*). But each token is scored **once**, by the first window that predicts it:
 
 # %% tags=["demo"]
 def draw_windows(n_tokens=15, window=6, stride=3):
@@ -42,7 +42,7 @@ draw_windows()
 # %% [markdown]
 # ### Bits per byte
 #
-# What all tokenizers share is the text. Add up the losses of all its tokens, in bits, and divide by its length in bytes of UTF-8 (section 6.9). Characters are something else: é has two bytes, 🙂 has four.
+# What all tokenizers share is the text. Add up the losses of all its tokens, in bits, and divide by its length in bytes of UTF-8 (section 6.9).
 #
 # ### pass@k
 #
@@ -50,7 +50,7 @@ draw_windows()
 #
 # $$\text{pass@}k = 1 - \binom{n-c}{k} \Big/ \binom nk, \qquad \text{then the mean over the tasks}$$
 #
-# (Chen et al., arXiv:2107.03374, section 2.1). Like the *best of k* of section 5.7 it is free of bias. $1 - (1 - c/n)^k$ draws *with* replacement, and is too low on average.
+# (Chen et al., arXiv:2107.03374). Like the *best of k* of section 5.7 it is free of bias. $1 - (1 - c/n)^k$ draws *with* replacement, and is too low on average.
 #
 # ### Multiple choice
 #
@@ -64,12 +64,12 @@ draw_windows()
 #
 # <details><summary>Hint 1: which tokens of a window count</summary>
 #
-# Remember how far the text is scored. A window that reads the tokens from `begin` to `end - 1` predicts those from `begin + 1` to `end`. Of these, count the ones that are new. Treat one text at a time: then there is no padding.
+# Remember how far the text is scored. A window that reads the tokens from `begin` to `end - 1` predicts those from `begin + 1` to `end`. Of these, count the ones that are new.
 # </details>
 #
 # <details><summary>Hint 2: binomials of 100,000</summary>
 #
-# $\binom{n-c}{k} / \binom nk = \prod_{i=n-c+1}^{n} (1 - k/i)$, which contains the factor 0 if $k > n - c$. Whole numbers of Python (`math.comb`) do not overflow, either, but floats do.
+# $\binom{n-c}{k} / \binom nk = \prod_{i=n-c+1}^{n} (1 - k/i)$, which contains the factor 0 if $k > n - c$.
 # </details>
 #
 # <details><summary>Hint 3: the log-likelihood of an answer</summary>
@@ -566,7 +566,7 @@ check.score()
 # %% [markdown]
 # ### One model, many numbers
 #
-# The GPT is the packaged copy of chapter 1's. **Left**, it reads part of its validation text. **Middle**, two made-up models on 100 tasks, with 20 attempts at each: one solves 40 tasks four times in five and the others never; the other solves each with probability ¼. **Right**, questions with four answers of one to eight words (one is how the text goes on), also for two models that know only pairs of tokens. **Predict:** which bar on the left is the lowest? Which model in the middle is better?
+# **Left**, the packaged copy of chapter 1's GPT reads part of its validation text. **Middle**, two made-up models on 100 tasks, with 20 attempts at each: one solves 40 tasks four times in five and the others never; the other solves each with probability ¼. **Right**, questions with four answers of one to eight words (one is how the text goes on), also for two models that know only pairs of tokens. **Predict:** which bar on the left is the lowest? Which model in the middle is better?
 
 # %% tags=["demo", "raises-exception", "nbval-ignore-output"]
 def ask_questions(models, text, n_questions, longest, seed):
@@ -652,21 +652,15 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 6.6.")
 
 # %% [markdown]
-# **Left.** One model, one text. Overlapping windows help, up to a point. Paragraph by paragraph, the first token of each is given. The hatched bars are mistakes: padding was counted as text, or the windows' perplexities were averaged, instead of their losses.
+# **Left.** Overlapping windows help, up to a point. Paragraph by paragraph, the first token of each is given. The hatched bars are mistakes: padding was counted as text, or the windows' perplexities were averaged, instead of their losses.
 #
-# **Middle.** Which model is better depends on $k$: 32 against 25 % at $k = 1$, and 40 against 94 % at $k = 10$. (A large $k$ is of use where something finds the right attempt.)
+# **Middle.** Which model is better depends on $k$: 32 against 25 % at $k = 1$, and 40 against 94 % at $k = 10$.
 #
-# **Right.** By sum, all three are near guessing: in a run with 6,000 questions, 82 % of the chosen answers were the shortest of the four. **Normalisation decides how far apart models are.** In that run, the GPT was ahead of the pairs of 2,048 tokens by 1.3 ± 0.4 points by sum, 0.8 ± 1.2 per token and 3.3 ± 0.8 per byte (standard errors, clustered by place in the text). With 300 questions the order changes with the rule and the seed: whoever chooses the rule afterwards can choose the winner. And two models that give each string the same probability can choose differently per token (Gao, *Multiple Choice Normalization in LM Evaluation*, EleutherAI's blog, 2021).
+# **Right.** By sum, all three are near guessing: in a run with 6,000 questions, 82 % of the chosen answers were the shortest of the four. **Normalisation decides how far apart models are.** In that run, the GPT was ahead of the pairs of 2,048 tokens by 1.3 ± 0.4 points by sum, 0.8 ± 1.2 per token and 3.3 ± 0.8 per byte (clustered standard errors). With 300 questions the order changes with the rule and the seed: whoever chooses the rule afterwards can choose the winner.
 #
 # ### BLEU and ROUGE count words
 #
-# For translations and summaries there is often a reference. **BLEU** (Papineni et al., 2002) is the geometric mean of the precision of $n$-grams of one to four words, each counted at most as often as in the reference, with a penalty for short output. **ROUGE** (Lin, 2004) asks how many of the *reference's* $n$-grams are found; ROUGE-L takes the longest common subsequence instead. But for the reference "the patient does not have a fever", "the patient does have a fever" gets a ROUGE-1 F of .92, and "no fever was measured" .18. They also depend on how words are cut: compare numbers of one program only (Post, arXiv:1804.08771).
-#
-# ### When a metric becomes a target
-#
-# A number can rise without a better model: by the test in the training data (6.8), by longer answers (6.7), by the best of many variants. About a leaderboard of votes, Singh et al. (*The Leaderboard Illusion*, arXiv:2504.20879) report that a provider tested 27 variants in private before publishing; its operators answered that the paper contains incorrect claims, and that all may test several. Whoever is right, **the best of 27 measured values is too high on average, even if all 27 are equally good** (5.7).
-#
-# **In the libraries.** For multiple choice, EleutherAI's lm-evaluation-harness reports `acc` (sum) and `acc_norm`, described as per byte; the code that we read divides by `len(choice)`, by characters.
+# For translations and summaries there is often a reference. **BLEU** (Papineni et al., 2002) is the geometric mean of the precision of $n$-grams of one to four words, each counted at most as often as in the reference, with a penalty for short output. **ROUGE** (Lin, 2004) asks how many of the *reference's* $n$-grams are found. But for the reference "the patient does not have a fever", "the patient does have a fever" gets a ROUGE-1 F of .92, and "no fever was measured" .18.
 #
 # **Change, predict, run.** With answers of one word, `draw_language_metrics(longest=1)`, which of the three rules changes most? Does the order of the models still depend on the rule?
 #

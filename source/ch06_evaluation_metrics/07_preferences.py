@@ -17,25 +17,23 @@
 #
 # $$\sum_{\text{games}} \big[ y \log p + (1 - y) \log(1 - p) \big] - \frac{1}{2 s^2} \Big( \sum_i \theta_i^2 + \sum_k \beta_k^2 \Big), \qquad y \in \{1, \tfrac12, 0\}.$$
 #
-# There is exactly one maximum, whatever the games, and its strengths have mean 0.
+# There is exactly one maximum, whatever the games.
 #
 # **Elo** ratings, from chess, take one game after another: with $e = 1 / (1 + 10^{(R_j - R_i) / 400})$,
 #
 # $$R_i \leftarrow R_i + k (y - e), \qquad R_j \leftarrow R_j - k (y - e).$$
 #
-# That is stochastic gradient ascent on the same log-likelihood (without the prior), a step for each game, in units of $400 / \ln 10 \approx 174$ points. So old games are slowly forgotten.
+# That is stochastic gradient ascent on the same log-likelihood (without the prior), a step for each game. So old games are slowly forgotten.
 #
 # ### Judges have tastes
 #
-# A model as a judge is cheap. Zheng et al. (arXiv:2306.05685) describe three biases: for a **position**, for the **longer** answer, and for its **own** answers. As columns of $c$:
+# Zheng et al. (arXiv:2306.05685) describe three biases of models as judges. As columns of $c$:
 #
-# | bias | column of $c$ |
-# |---|---|
-# | position | 1 in every game: then $\beta > 0$ favours the first |
-# | length | log-length of the first answer minus that of the second |
-# | itself | +1 if the first answer is the judge's own, −1 if the second is, else 0 |
+# - **position**: 1 in every game; then $\beta > 0$ favours the first.
+# - **length**: log-length of the first answer minus that of the second.
+# - **itself**: +1 if the first answer is the judge's own, −1 if the second is, else 0.
 #
-# The benchmark AlpacaEval corrects for length in such a way (arXiv:2404.04475). The games of the figure are synthetic.
+# The games of the figure are synthetic.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_preferences", "locked": true, "schema_version": 3, "solution": false, "task": false}
 TRUE_STRENGTHS = np.array([1.0, 0.6, 0.2, -0.2, -0.6, -1.0])  # of the models A to F
@@ -105,7 +103,7 @@ draw_biases()
 #
 # > **Difficulty** ★★☆☆ · **60 minutes** · **12 points** · NumPy
 #
-# **Write** four functions. Everywhere, `outcome` belongs to the answer that is shown **first**: 1 if it wins, 0 if it loses, 0.5 for a tie. Arguments are not to be modified. scikit-learn's `LogisticRegression` fails in the hidden checks; optimisers of SciPy or torch are allowed.
+# **Write** four functions. Arguments are not to be modified. scikit-learn's `LogisticRegression` fails in the hidden checks; optimisers of SciPy or torch are allowed.
 #
 # <details><summary>Hint 1: the rows</summary>
 #
@@ -115,16 +113,6 @@ draw_biases()
 # <details><summary>Hint 2: Newton's method</summary>
 #
 # The gradient is $g = X^\top (y - p) - w / s^2$, the negative Hessian matrix $H = X^\top \mathrm{diag}(p (1 - p)) X + I / s^2$. From $w = 0$, repeat $w \leftarrow w + H^{-1} g$ until the steps are tiny.
-# </details>
-#
-# <details><summary>Hint 3: a verdict that flips</summary>
-#
-# If the same answer wins in both orders, the two outcomes add up to 1. What do sums above 1 say?
-# </details>
-#
-# <details><summary>Hint 4: a prompt drawn twice</summary>
-#
-# `np.concatenate([np.flatnonzero(prompt == p) for p in row])`: its games come twice.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "preferences", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -660,7 +648,7 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 6.7.")
 
 # %% [markdown]
-# **Above.** 30 leaderboards out of one record (26 to 39 in seven other records), and four different winners. Each model's rating varies by more than 200 points: at $k = 32$, it mostly reflects the last hundred or two of the 2,000 games. Bradley-Terry gives one leaderboard, whatever the order. Chatbot Arena, a public leaderboard of people's votes, ranks with it (arXiv:2403.04132).
+# **Above.** 30 leaderboards out of one record (26 to 39 in seven other records), and four different winners. Each model's rating varies by more than 200 points: at $k = 32$, it mostly reflects the last hundred or two of the 2,000 games. Bradley-Terry gives one leaderboard, whatever the order.
 #
 # **Below, left.** In these games, each model is better or worse than usual on each prompt. Intervals by prompts are 0.32 wide on average; those by games, 0.25, are too narrow.
 #
@@ -670,13 +658,9 @@ except NotImplementedError:
 #
 # But is it a *bias*? If users want longer answers, length is a quality. Report both.
 #
-# **In the library**, this is `LogisticRegression(C=s**2, fit_intercept=False)`, with a tie as two rows of weight ½. Without a prior (`C=np.inf`), the lead of a model that always wins depends on `tol`, and no warning appears.
-#
-# **Change, predict, run.** 1. `draw_leaderboards(k=4.0)`: how many leaderboards? 2. `judge_itself()` fits games that model F judges, with a bias of 1 for its own answers, and with a column for "itself". Does the fit find F's true strength, −1?
+# **Change, predict, run.** `judge_itself()` fits games that model F judges, with a bias of 1 for its own answers, and with a column for "itself". Does the fit find F's true strength, −1?
 #
 # <details><summary>What you should see</summary>
 #
-# 1. Three, but ratings now leave 1500 slowly, and each still varies by 58 points or more.
-#
-# 2. No: strength and bias both come out as −0.08. The column for "itself" is F's own column of `X`, so only their sum can be estimated, and more games do not help. A second judge does.
+# No: strength and bias both come out as −0.08. The column for "itself" is F's own column of `X`, so only their sum can be estimated, and more games do not help. A second judge does.
 # </details>

@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 6.8 Contamination
 #
-# A model answers 90 % of a public benchmark correctly. Can it solve such questions, or has it seen these, on the web? Three methods ask: the overlap of n-grams (which needs the training data), the order test (the model's probabilities) and rephrased questions (answers only). **Predict**, for each: how could a model be trained on the test undetected?
+# A model answers 90 % of a public benchmark correctly. Can it solve such questions, or has it seen these? Three methods ask: the overlap of n-grams (which needs the training data), the order test (the model's probabilities) and rephrased questions (answers only). **Predict**, for each: how could a model be trained on the test undetected?
 #
 # ### Overlap
 #
@@ -13,15 +13,15 @@
 #
 # $$p = \frac{1 + \#\{j \ge 1 : T_j \ge T_0\}}{1 + m} .$$
 #
-# Without contamination, and if no order is special beforehand, all ranks of $T_0$ among the $m + 1$ numbers are equally likely. So $p \le \alpha$ happens with probability $\alpha$ at most, **exactly**, for any model. The 1 in the numerator is $T_0$ itself: without it, $p$ could be 0. A tie counts against contamination.
+# Without contamination, and if no order is special beforehand, all ranks of $T_0$ among the $m + 1$ numbers are equally likely. So $p \le \alpha$ happens with probability $\alpha$ at most, **exactly**, for any model. The 1 in the numerator is $T_0$ itself: without it, $p$ could be 0.
 #
-# A context window does not hold a whole file. So the file is cut into **shards**, successive pieces of equal size; each is shuffled within itself, and their log-probabilities are added.
+# A context window does not hold a whole file. So the file is cut into **shards**; each is shuffled within itself, and their log-probabilities are added.
 #
 # ### Rephrasing
 #
-# Have each question written anew, $k$ times, and compare within each question, as in 6.4. With $y_i$, 1 if the original is answered correctly, and $\bar z_i$, the mean over its rephrasings, the **gap** is the mean of $d_i = y_i - \bar z_i$.
+# Have each question written anew, $k$ times, and compare within each question, as in 6.4. A question's *drop* is its result (1 if correct) minus the mean over its rephrasings. The **gap** is the mean of the drops.
 #
-# But new wordings can also be harder. A **reference** model that cannot have seen the test, for example because it is older, shows by how much: subtract its $d_i$. (For GSM1k, arXiv:2405.00332, people wrote new problems in the style of a known benchmark.)
+# But new wordings can also be harder. A **reference** model that cannot have seen the test shows by how much: subtract its drops.
 
 # %% [markdown]
 # ### Exercise 6.8 · Contamination
@@ -30,17 +30,7 @@
 #
 # **Write** three functions. Arguments are not to be modified.
 #
-# <details><summary>Hint 1: n-grams</summary>
-#
-# `tuple(tokens[i : i + n])`, for `i` from 0 to `len(tokens) - n`, can be put into a set. Go document by document: if they are joined first, n-grams appear that nobody wrote.
-# </details>
-#
-# <details><summary>Hint 2: shards and orders</summary>
-#
-# Shard `s` is `examples[s * size : (s + 1) * size]`; in round `j`, its example at position `i` is `shard[orders[j][s][i]]`. First the sum over the shards of a round, then the comparison.
-# </details>
-#
-# <details><summary>Hint 3: missing rephrasings</summary>
+# <details><summary>Hint: missing rephrasings</summary>
 #
 # `np.nanmean` warns if all are missing. Count them first, with `(~np.isnan(rephrased)).sum(1)`.
 # </details>
@@ -594,17 +584,15 @@ except NotImplementedError:
 # %% [markdown]
 # **Left.** A copy with 15 % of its words changed keeps 27 % of its 8-grams, and 10 % of its 13-grams. Text that was never seen has 53 % of its bigrams and 6 % of its 5-grams in the training text. There is no right $n$.
 #
-# **Middle.** Two lines are diagonals. Never seen: $p \le 0.05$ in 4 % of the tests (4 to 7 % with other seeds), as it has to be. One copy is found in 56 %, three copies in 70 %. But of **ten** copies, each in a new order, the test sees nothing. A small $p$ is strong evidence, a large one none.
+# **Middle.** Two lines are diagonals. Never seen: $p \le 0.05$ in 4 % of the tests (4 to 7 % with other seeds). One copy is found in 56 %, three copies in 70 %. But of **ten** copies, each in a new order, the test sees nothing. A small $p$ is strong evidence, a large one none.
 #
-# **Right.** A model that has memorised 30 % gains 12 points, and the gap is as large, on average over 300 simulations. But a harder wording makes a gap, too: where it was 8 points harder, the 95 % interval of a model that has memorised nothing did not contain 0 in 85 % of 6,000 simulations; minus the reference's gap, in 5 %.
+# **Right.** A model that has memorised 30 % gains 12 points, and the gap is as large, on average over 300 simulations. But a harder wording makes a gap, too: where it was 8 points harder, the 95 % interval of a model that has memorised nothing missed 0 in 85 % of 6,000 simulations; minus the reference's gap, in 5 %.
 #
 # Overlap is blind to translations and to data that you are not shown, the order test to examples learnt one by one, and the gap to questions learnt in many wordings. Only the gap says how much better the score became.
 #
-# **In the library**, `scipy.stats.permutation_test` also counts the observed value in both numerator and denominator.
-#
-# **Change, predict, run.** So far, the published order was random. `np.mean(order_p_values(NeighbourModel(), 0, by_topic=True) <= 0.05)` takes files of 24 paragraphs as they follow each other in the reference, and a model that has never seen them. What share do you expect?
+# **Change, predict, run.** `np.mean(order_p_values(NeighbourModel(), 0, by_topic=True) <= 0.05)` takes files of 24 paragraphs as they follow each other in the reference, and a model that has never seen them. What share do you expect?
 #
 # <details><summary>What you should see</summary>
 #
-# About 0.3 (.30 to .32 with three seeds), six times too many. Paragraphs that follow each other share words, so any model with a memory prefers their order. The test is exact only if the published order means nothing: **exchangeable** examples. For a file sorted by topic, source or difficulty, it is no use.
+# About 0.3 (.30 to .32 with three seeds), six times too many. Paragraphs that follow each other share words, so any model with a memory prefers their order. The test is exact only if the published order means nothing: **exchangeable** examples.
 # </details>

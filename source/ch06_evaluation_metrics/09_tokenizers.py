@@ -5,7 +5,7 @@
 #
 # The first knows only which *byte* follows which. The second is the small GPT of chapter 1, which reads 64 tokens. A byte is easier to guess than a token that stands for two or three of them.
 #
-# Tokenizers with 256 to 2,048 different tokens are learnt from the training text, as in section 1.1. (256 tokens are the bytes.) For each, the model `Bigrams` of section 6.6 counts which token follows which, and your `perplexity` and `bits_per_byte` measure it on the validation text, as they do your own GPT, if you have saved one.
+# Tokenizers with 256 tokens (the bytes) to 2,048 are learnt from the training text, as in 1.1. For each, the model `Bigrams` of 6.6 counts which token follows which. Your `perplexity` and `bits_per_byte` measure it on the validation text, and your own GPT, if you have saved one.
 #
 # **Predict:** do perplexity and bits per byte rise or fall with the vocabulary?
 
@@ -69,17 +69,15 @@ except NotImplementedError:
 #
 # $$\text{perplexity per token} = 2^{\;\text{bits per byte} \;\times\; \text{bytes per token}} ,$$
 #
-# and the bytes per token grow from 1 to 3.6, faster than the bits per byte fall. The model gets better because with longer tokens, one token back is a longer piece of the text.
+# and the bytes per token grow from 1 to 3.6, faster than the bits per byte fall. With longer tokens, one token back is a longer piece of the text.
 #
 # **The GPT** (the packaged copy; yours will be near) needs half as many bits as the byte pairs: 1.71. With its own vocabulary of 512 tokens, perplexities may be compared: 14 against 32. But counting pairs of 2,048 tokens, in a table of four million entries, comes within .07 bits.
 #
-# **So a perplexity needs its unit.** The same GPT has a perplexity of 14.3 per token, 3.3 per byte and 6,400 per word (words have 7.4 bytes on average, white space included). If a paper's perplexity is lower than another's, compare the tokenizers first, then the text, the window and the stride (6.6).
-#
-# Bits per byte count only *one* way to cut a text, although a model also gives some probability to the others (Cao and Rimell, arXiv:2109.02550).
+# **So a perplexity needs its unit.** The same GPT has a perplexity of 14.3 per token, 3.3 per byte and 6,400 per word.
 #
 # **Change, predict, run.** `draw_tokenizers(share=0.1)` learns everything from the first tenth of the training text. Will a larger vocabulary still always be better?
 #
 # <details><summary>What you should see</summary>
 #
-# No: the bits per byte fall from 4.1 to 3.0 at 1,024 tokens, and rise to 3.2 at 2,048. The longer the tokens, the rarer each pair, and a tenth of the text contains too few of them. Perplexity does not show this: it only rises.
+# No: the bits per byte fall from 4.1 to 3.0 at 1,024 tokens, and rise to 3.2 at 2,048. The longer the tokens, the rarer each pair, and a tenth of the text contains too few of them. Perplexity only rises.
 # </details>

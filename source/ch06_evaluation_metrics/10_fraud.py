@@ -3,15 +3,11 @@
 #
 # > **Difficulty** ★★★☆ · **45 minutes** · **10 points** · in writing, marked by a person
 #
-# About one card payment in a thousand is fraud. A model gives each payment a probability $p$, and a team looks into the alarms. Suppose that an alarm costs $c = 10$ €, whether it is right or not, and that a missed fraud costs its amount $a$. An alarm is then worth its price if the expected loss is higher:
-#
-# $$p \cdot a > c, \qquad\text{that is}\qquad p > \frac{c}{a}$$
-#
-# (after Elkan, *The Foundations of Cost-Sensitive Learning*, IJCAI 2001, where costs may differ by example). So each amount has its own threshold: 0.5 for 20 €, 0.005 for 2,000 €. No search is needed, but $p$ must be **calibrated** (6.3).
+# About one card payment in a thousand is fraud. A model gives each payment a probability $p$, and a team looks into the alarms. Suppose that an alarm costs $c = 10$ €, whether it is right or not, and that a missed fraud costs its amount $a$. An alarm is then worth its price if $p \cdot a > c$, that is, if $p > c / a$ (after Elkan, *IJCAI* 2001). So each amount has its own threshold: 0.5 for 20 €, 0.005 for 2,000 €. But $p$ must be **calibrated** (6.3).
 #
 # Often the threshold with the best F1 is taken instead. For calibrated probabilities, it is half of the best F1 itself (Lipton et al., arXiv:1402.1892): it depends on how good the model is, not on what errors cost.
 #
-# Below are two generated months of 500,000 payments each, with the true probabilities as $p$. Thresholds are chosen on the first month, and everything is counted on the second. **Predict:** which rule has the highest precision, which the highest recall, and which is cheapest? One rule uses a model that was trained on as many frauds as honest payments, and not corrected.
+# Thresholds are chosen on one generated month of 500,000 payments, with the true probabilities as $p$, and everything is counted on the next. **Predict:** which rule has the highest precision, which the highest recall, and which is cheapest? One rule uses a model that was trained on as many frauds as honest payments, and not corrected.
 
 # %% tags=["demo"]
 def fraud_month(seed, n_payments=500_000):
@@ -70,14 +66,9 @@ def draw_fraud(alarm_cost=10, seed=0):
 draw_fraud()
 
 # %% [markdown]
-# The limit by amount finds *fewer* frauds than the best single threshold, with lower precision, and is 9 % cheaper (9 to 18 % in the months of seeds 0 to 3): it finds the large ones. F1's threshold costs 18 % more than the one chosen by cost. The uncorrected probabilities cost six times as much as no model at all. On the right: with 500 cases, ranking by $p \cdot a$ finds 59 % of the money, ranking by $p$ 48 %; by the number of frauds, the order is the opposite. So a report says **which** recall it means.
+# The limit by amount finds *fewer* frauds than the best single threshold, with lower precision, and is 9 % cheaper (9 to 18 % in the months of seeds 0 to 3): it finds the large ones. F1's threshold costs 18 % more than the one chosen by cost. The uncorrected probabilities cost six times as much as no model at all. With 500 cases, ranking by $p \cdot a$ finds 59 % of the money, ranking by $p$ 48 %; by the number of frauds, the order is the opposite. So a report says **which** recall it means.
 #
 # **Change, predict, run.** `draw_fraud(alarm_cost=40)` makes alarms four times as expensive. Which of the thresholds move, and which way?
-#
-# <details><summary>What you should see</summary>
-#
-# The threshold chosen by cost rises from 0.11 to 0.32. F1's stays, and is now too low: it costs more than $p \ge 0.5$. The limit by amount stops 298 payments instead of 1,055, and is still the cheapest.
-# </details>
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "fraud", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Written question W6.1 · Metrics for fraud

@@ -3,13 +3,13 @@
 #
 # > **Difficulty** ★★★☆ · **50 minutes** · **10 points** · in writing, marked by a person
 #
-# Is an answer helpful, polite, harmful? In the end, people decide, and their labels have errors, too. The first question is whether two people agree.
+# In the end, people decide whether an answer is helpful or harmful, and their labels have errors, too. The first question is whether two people agree.
 #
-# Raw agreement $p_o$ misleads: two raters who call 5 % of the answers harmful, *by throwing dice*, agree on 90.5 %. **Cohen's kappa** (*Educational and Psychological Measurement* 20:37, 1960) asks how much of the rest they reach:
+# Raw agreement $p_o$ misleads: two raters who call 5 % of the answers harmful, *by throwing dice*, agree on 90.5 %. **Cohen's kappa** (1960) asks how much of the rest they reach:
 #
 # $$\kappa = \frac{p_o - p_e}{1 - p_e}, \qquad p_e = \sum_k a_k b_k$$
 #
-# where $a_k$ and $b_k$ are the shares of label $k$ in the first and the second rater's labels. It is 1 for full agreement and 0 for dice. For more than two raters there is **Fleiss' kappa**. **Krippendorff's alpha** also takes ratings with gaps, and ordered scales, where "4 or 5" is a smaller disagreement than "1 or 5".
+# where $a_k$ and $b_k$ are the shares of label $k$ in the first and the second rater's labels. It is 1 for full agreement and 0 for dice. For more raters there is **Fleiss' kappa**; **Krippendorff's alpha** also takes gaps and ordered scales.
 #
 # **Predict** (left figure): each of two raters is right in 90 % of the cases, harmful or not, and their errors are independent. So they agree on 82 %. Half of the answers are harmful in one data set, 1 % in another. What is $\kappa$?
 #
@@ -62,16 +62,9 @@ def draw_people(question_spread=0.15, rater_spread=0.08, seed=0):
 draw_people()
 
 # %% [markdown]
-# **Left.** $\kappa$ falls from 0.64 to 0.07, with the same raters and the same agreement. This is known as kappa's paradox (Feinstein and Cicchetti, *Journal of Clinical Epidemiology* 43:543, 1990), but it is no error. If 1 % is harmful, only 8 % of what such a rater calls harmful is harmful ($0.009 / 0.108$): these labels hardly separate *these* answers. Gwet's AC1, proposed as a remedy, rises from 0.64 to 0.78, and hides this. So do not compare $\kappa$ of data sets whose shares differ. Report the whole table, and agreement on "harmful" and on "fine" separately.
+# **Left.** $\kappa$ falls from 0.64 to 0.07, with the same raters and the same agreement. This is known as kappa's paradox (Feinstein and Cicchetti, 1990), but it is no error. If 1 % is harmful, only 8 % of what such a rater calls harmful is harmful ($0.009 / 0.108$): these labels hardly separate *these* answers. So do not compare $\kappa$ of data sets whose shares differ. Report the whole table, and agreement on "harmful" and on "fine" separately.
 #
-# **Right.** Lines are the formula, markers 1,000 repeated studies each. With six raters, the error is 3.6 points: six people's tastes do not become more certain when each votes more often. An honest interval resamples questions *and* raters (6.4).
-#
-# **Change, predict, run.** What happens on the right if raters hardly differ, `draw_people(rater_spread=0.02)`?
-#
-# <details><summary>What you should see</summary>
-#
-# From 12 raters on, the curves are nearly flat, at 1.5 points with 1,200 questions and 1.6 to 1.7 with 400. Clear instructions and training make raters alike, which is worth more than votes (unless all learn the same mistake).
-# </details>
+# **Right.** Lines are the formula, markers 1,000 repeated studies each. With six raters, the error is 3.6 points: six people's tastes do not become more certain when each votes more often. An honest interval resamples questions *and* raters (6.4). What helps is more raters, or training that makes them alike: try `draw_people(rater_spread=0.02)`.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "people", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Written question W6.2 · Asking people
@@ -100,7 +93,7 @@ draw_people()
 # where not and why, how long does it take? Then the instructions are changed, and the pilot's votes are not used.
 #
 # **2.** $p_o = 186/200 = 0.93$. The first rater calls $12/200 = 6$ % harmful, the second 5 %, so $p_e = 0.06 \cdot 0.05 + 0.94 \cdot 0.95 = 0.896$, and $\kappa = 0.034/0.104 = 0.33$. On "harmful" they agree in $2 \cdot 4 / (12 + 10) = 36$ %, on "fine" in $2 \cdot 182 / (188 + 190) = 96$ %. Both colleagues are wrong. Somebody who calls everything "fine" agrees with the second rater in 95 %. And $\kappa$ is low partly because harm is rare;
-# a bootstrap over the 200 answers gives 0.05 to 0.58, so it is hardly known. (AC1 is 0.92: the first colleague's mistake with another name.) For "fine" the labels will do; for counting harm they will not. I read the 14 disagreements with both raters, change the definition, and repeat with 200 *other* answers of which about half are suspicious (found by a classifier). There $\kappa$ says more about the raters. It is not the $\kappa$ of ordinary answers, and a rate of harm needs the weights of that selection.
+# a bootstrap over the 200 answers gives 0.05 to 0.58, so it is hardly known. For "fine" the labels will do; for counting harm they will not. I read the 14 disagreements with both raters, change the definition, and repeat with 200 *other* answers of which about half are suspicious (found by a classifier). There $\kappa$ says more about the raters. It is not the $\kappa$ of ordinary answers, and a rate of harm needs the weights of that selection.
 # A third rater, an expert, decides disagreements.
 #
 # **3.** For 80 % power, the lead of 5 points must be $1.96 + 0.84 = 2.80$ standard errors: 1.79 points. With 1,500 questions, one vote each: $0.04/1500 + 0.01/R + 0.20/1500 = 0.00016 + 0.01/R$. That is 4.6 points with 5 raters, 2.4 with 25, 1.9 with 50, and 1.79 from $R = 64$ on. With 500 questions, three votes each, 64 raters give 1.9 points. So: 64 raters, about 23 votes each (an hour and ten minutes), $1500 \cdot 1.5 + 64 \cdot 300 = 21{,}450$ €. Five raters would cost

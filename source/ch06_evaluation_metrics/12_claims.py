@@ -59,7 +59,7 @@ draw_task_errors()
 # %% [markdown]
 # Five tasks lose 38 to 48 % of their error. The sixth has more than twice as much, and would be better off with the answer 0: the one hidden unit serves the others. That is **negative transfer**. (With five other seeds, the average falls by 12 to 19 %; the sixth task was always worse than 0.)
 #
-# So report **each task** beside its single network, as the difference over the same samples and seeds with its error bar (6.4), and say how many became worse. An average also depends on which tasks are in it (over tasks 1 to 5, the error falls by 43 %; over tasks 5 and 6, it rises by 40 %), and in which units they are measured.
+# So report **each task** beside its single network, as the difference over the same samples and seeds with its error bar (6.4), and say how many became worse. An average also depends on which tasks are in it (over tasks 5 and 6, the error rises by 40 %), and in which units they are measured.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "metric_claims", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Written question W6.3 · Claims about metrics

@@ -1,14 +1,9 @@
 # %% [markdown]
 # ## What you can do now
 #
-# - Count errors, average them over classes, batch by batch, and report several tasks one by one.
-# - Judge a ranking, and say what precision remains where positives are rare.
-# - Measure calibration, and repair probabilities with one temperature.
-# - Put an interval on a benchmark's result, compare two models on it, and plan its size.
-# - Plan a test with users, and look at it early without more false alarms.
-# - Compute perplexity, bits per byte and pass@k, and say what may be compared.
-# - Make a leaderboard of votes, and correct a judge's biases.
-# - Test whether a model has seen a benchmark, and say what the test cannot find.
+# - Say what precision remains where positives are rare, and whether 80 % means 80 %.
+# - Plan a benchmark or a test with users, and say what its result shows.
+# - Say which perplexities may be compared, and what a judge's bias does to a leaderboard.
 # - Derive a threshold from costs, and plan an evaluation by people.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_metrics", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -71,10 +66,6 @@
 # %% [markdown]
 # ### Further reading
 #
-# - Miller, *Adding Error Bars to Evals*, arXiv:2411.00640.
-# - Kohavi, Tang and Xu, *Trustworthy Online Controlled Experiments*, Cambridge University Press 2020: a book on A/B tests.
+# - Kohavi, Tang and Xu, *Trustworthy Online Controlled Experiments*, 2020: a book on A/B tests.
 # - Ramdas et al., *Game-Theoretic Statistics and Safe Anytime-Valid Inference*, arXiv:2210.01948: e-values, and looking at any time.
-# - Liang et al., *Holistic Evaluation of Language Models*, arXiv:2211.09110.
-# - Zheng et al., *Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena*, arXiv:2306.05685.
 # - Artstein and Poesio, *Inter-Coder Agreement for Computational Linguistics*, Computational Linguistics 34:555, 2008.
-# - van der Lee et al., *Best Practices for the Human Evaluation of Automatically Generated Text*, INLG 2019.
