@@ -43,7 +43,7 @@ def draw_letters() -> None:
 draw_letters()
 
 # %% [markdown]
-# A never says *fraud*, and accuracy hardly notices: 98 % of the letters are something else. The **confusion matrix** shows it: $n_{ij}$ counts the samples of true class $i$ that were predicted as $j$. For one class $c$, $TP = n_{cc}$. The rest of row $c$ was missed, $FN$, the rest of column $c$ are false alarms, $FP$, and all others are $TN$.
+# A never says *fraud*, and accuracy hardly notices: 98 % of the letters are something else. The **confusion matrix** shows it: $n_{ij}$ counts the samples of true class $i$ that were predicted as $j$. For one class $c$, $TP = n_{cc}$. The rest of row $c$ was missed ($FN$), the rest of column $c$ are false alarms ($FP$), and all others are $TN$.
 #
 # $$\text{precision} = \frac{TP}{TP + FP}, \qquad \text{recall} = \frac{TP}{TP + FN}, \qquad
 # F_\beta = \frac{(1 + \beta^2)\, TP}{(1 + \beta^2)\, TP + \beta^2 FN + FP} .$$
@@ -60,7 +60,7 @@ draw_letters()
 #
 # *"Micro-F1 is accuracy."* That is true where each sample has one class and all classes count: each error is one $FP$ and one $FN$. But often one class is left out, such as "no name" where names are looked for: without *question*, A's micro-F1 is 0.31.
 #
-# **0/0.** A class that is never predicted has no precision; one that never occurs has no recall. One chooses 0, 1, or NaN, which is left out. With 0, A's macro precision is 0.55 and B's 0.63; with *fraud* left out, A's is 0.82.
+# **0/0.** A class that is never predicted has no precision; one that never occurs has no recall. One chooses 0, 1, or NaN; averages leave out NaN. With 0, A's macro precision is 0.55 and B's 0.63; with *fraud* left out, A's is 0.82.
 #
 # ### Batch by batch
 #
@@ -74,7 +74,7 @@ draw_letters()
 #
 # <details><summary>Hint 1: counting pairs</summary>
 #
-# `matrix[rows, columns] += 1` counts a pair that occurs twice only once; `np.add.at(matrix, (rows, columns), 1)` counts both.
+# `matrix[rows, columns] += 1` counts a pair that occurs twice only once; `np.add.at(matrix, (rows, columns), 1)` counts both. A dictionary from label to index finds rows and columns.
 # </details>
 #
 # <details><summary>Hint 2: dividing where there may be a zero</summary>
@@ -620,7 +620,7 @@ check.score()
 # %% [markdown]
 # ### One number a batch
 #
-# Beside your `MacroF1` stand two means of the batches' macro-F1: over all three classes, an absent one counting 0, and over the classes in the batch. **Predict:** which is too low, and which too high, when batches are small?
+# The letters come in random order. Beside your `MacroF1` stand two means of the batches' macro-F1: over all three classes, an absent one counting 0, and over the classes in the batch. **Predict:** which is too low, and which too high, when batches are small?
 
 # %% tags=["demo", "raises-exception"]
 def draw_batch_means(sizes=(5, 10, 20, 50, 100, 250, 1000), shuffled=True) -> None:

@@ -8,7 +8,7 @@
 #
 # ### What AUC means
 #
-# AUC is the share of all $P \cdot N$ pairs of a positive and a negative case in which the positive one has the higher score; a tie counts one half (Hanley and McNeil, *Radiology* 1982). In the figure, each cell is a pair, and the ROC curve is the border of those that are in order.
+# AUC is the share of all $P \cdot N$ pairs of a positive and a negative case in which the positive one has the higher score; a tie counts one half (Hanley and McNeil, *Radiology* 1982). In the figure, each cell is a pair, and the ROC curve is the border of those that are in order (it halves a tie).
 # So AUC needs no threshold and no calibrated probability (6.3). A random ranking has .5.
 
 # %% tags=["demo"]
@@ -460,9 +460,9 @@ except NotImplementedError:
 #
 # **A trap:** `roc_auc_score(labels, scores > 1)` gives no error, but .84 instead of .92 (50 % positives): decisions are no scores.
 #
-# **Change, predict, run.** `draw_ranking(distance=4)` is a filter with an AUC of .998. At 0.1 % prevalence and 90 % recall, are most of the flagged prompts harmful now? And how well does the line on the right predict it?
+# **Change, predict, run.** `draw_ranking(distance=4)` is a filter with an AUC of .998 (1.00 in the legend). At 0.1 % prevalence and 90 % recall, are most of the flagged prompts harmful now? And how well does the line on the right predict it?
 #
 # <details><summary>What you should see</summary>
 #
-# Still not: precision is about .2 (over 12 seeds: .18 to .25). The prediction is unreliable (.18 to .47): only one to four of the sample's 1,000 negatives are above the threshold. To predict for rare positives, collect *negatives*.
+# Still not: precision is about .2 (over 12 seeds: .18 to .25). The prediction is unreliable (.18 to .47): only one to four of the 50 % sample's 1,000 negatives are above the threshold. To predict for rare positives, collect *negatives*.
 # </details>

@@ -7,7 +7,7 @@
 #
 # ### Three numbers
 #
-# **ECE**, the expected calibration error, sorts the cases into bins by their confidence. In each bin it takes the distance between the mean confidence and the share that is correct, and averages it over the cases (Naeini et al., *AAAI* 2015). Its picture is the **reliability diagram**: correct against confidence, bin by bin. But a model that always answers the most frequent class, with its share as confidence, has an ECE of about 0, and is useless.
+# **ECE**, the expected calibration error, sorts the $n$ cases into bins by their confidence. In each bin it takes the distance between the mean confidence and the share that is correct, and averages it over the cases (Naeini et al., *AAAI* 2015). Its picture is the **reliability diagram**: correct against confidence, bin by bin. But a model that always answers the most frequent class, with its share as confidence, has an ECE of about 0, and is useless.
 #
 # **Brier score** (Brier, 1950): the squared distance between the probabilities and the truth (1 for the true class $y$, 0 for the others), *summed* over the classes and averaged over the cases.
 #
@@ -445,5 +445,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# No: $T$ is 6.4, and the ECE *rises*, from .16 to .22. The network never says 8, and is 82 % sure of what it says there. Cross-entropy punishes sure errors so much that $T$ grows until the others are not sure enough: on average 58 %, and 78 % are correct. One number cannot tell *which* cases the model knows nothing about: look at groups, too.
+# No: $T$ is 6.4, and the ECE *rises*, from .16 to .22. The network never says 8, and where it sees one, it is 82 % sure of its wrong answer. Cross-entropy punishes sure errors so much that $T$ grows until the others are not sure enough: on average 58 %, and 78 % are correct. One number cannot tell *which* cases the model knows nothing about: look at groups, too.
 # </details>

@@ -3,7 +3,7 @@
 #
 # Model A answers 80 % of a benchmark's 164 questions correctly, model B 83 %. **Predict:** if B really is better by three points, in how many of ten such comparisons would a test notice?
 #
-# With other questions of the same kind, both numbers would be different. An **error bar** says by how much (for language models: Miller, *Adding Error Bars to Evals*, arXiv:2411.00640).
+# With other questions of the same kind, both numbers would be different. An **error bar** says by how much (for language models: Miller, *Adding Error Bars to Evals*, arXiv:2411.00640). Ask three questions.
 #
 # ### 1. Does the method hold for few questions, and for scores near 0 or 1?
 #
@@ -13,7 +13,7 @@
 #
 # ### 2. Are the questions independent?
 #
-# Who misunderstands a passage fails in several of its questions. What is independent is the passage, the **cluster**. With $r_c$, the sum of $s_i - \bar s$ over the questions of cluster $c$, and $C$ clusters, the standard error of the mean of all $n$ scores is
+# If several questions are about one passage of text, who misunderstands it fails in several. What is independent is the passage, the **cluster**. With $r_c$, the sum of $s_i - \bar s$ (score minus mean score) over the questions of cluster $c$, and $C$ clusters, the standard error of the mean of all $n$ scores is
 #
 # $$\mathrm{SE} = \frac1n \sqrt{\frac{C}{C - 1} \sum_c r_c^2} .$$
 #
@@ -573,7 +573,7 @@ except NotImplementedError:
 # %% [markdown]
 # **Left.** At an accuracy of .97 the percentile interval contains the truth in 59 % of all cases, Wilson's in 94 %. In 40 %, all 30 answers are correct, and the percentile interval is a point.
 # **Middle.** With a correlation of .3, "95 %" means less than 70 % if the passages are ignored. With the clustered error, all points lie between 92 and 97 %.
-# **Right.** At 164 questions the power is 13 %, and 3 % for the unpaired test. It takes about 1,250 questions for 80 %. So on HumanEval a lead of three points says little, and so does a test that found none.
+# **Right.** At 164 questions the power is 13 %, and 3 % for the unpaired test. It takes about 1,250 questions for 80 %. So on HumanEval a lead of three points says little, and a test that finds no difference says little, too.
 #
 # Two more errors are in none of these bars: *sampled* answers vary from run to run, and the *wording* of a question changes the score (6.8).
 #

@@ -68,7 +68,7 @@ def crossing_probability(boundary) -> float:
 #
 # **Write** four functions. `scipy.special.ndtr` is $\Phi$, and `scipy.special.ndtri` gives its quantiles. `scipy.stats.chi2_contingency` fails in the hidden checks.
 #
-# <details><summary>Hint 1: the first</summary>
+# <details><summary>Hint 1: the first look</summary>
 #
 # `argmax` of an array of bool is the place of the first True, and 0 if there is none: ask `any` as well. Comparisons with NaN are false.
 # </details>
@@ -463,7 +463,7 @@ except NotImplementedError:
 # **Middle.** Ten looks at 1.96 announce a winner in 19.3 % of all tests of equal models, twenty in 24.8 %. **Right.** Pocock's finds the difference in 68 %, O'Brien and Fleming's in 78 % of all experiments.
 # Who stops early also exaggerates: where Pocock's boundary stops, the difference that is found is 1.6 times the true one on average (1.1 times with one look at the end). That is 5.7's winner's curse.
 #
-# **Without a plan for the looks**, *e-values* allow one to stop at any time (Grünwald et al., arXiv:1906.07801). The price is a higher boundary.
+# **Without a plan for the looks**, *e-values* allow one to stop at any time: without a difference, one ever reaches $1 / \alpha$ with a probability of at most $\alpha$ (Grünwald et al., arXiv:1906.07801). The price is a higher boundary.
 #
 # **What else goes wrong?** Users try whatever is new, so look at the effect by day. And of twenty independent metrics, at least one has a p-value below .05 with a probability of 64 %: name the one that decides beforehand.
 #

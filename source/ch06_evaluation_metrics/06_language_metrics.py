@@ -652,7 +652,7 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 6.6.")
 
 # %% [markdown]
-# **Left.** Overlapping windows help, up to a point. Paragraph by paragraph, the first token of each is given. The hatched bars are mistakes: padding was counted as text, or the windows' perplexities were averaged, instead of their losses.
+# **Left.** Overlapping windows help, up to a point. "Paragraphs apart" is lowest, but there the first token of each is given. The hatched bars are mistakes: padding was counted as text, or the windows' perplexities were averaged, instead of their losses.
 #
 # **Middle.** Which model is better depends on $k$: 32 against 25 % at $k = 1$, and 40 against 94 % at $k = 10$.
 #
@@ -660,7 +660,7 @@ except NotImplementedError:
 #
 # ### BLEU and ROUGE count words
 #
-# For translations and summaries there is often a reference. **BLEU** (Papineni et al., 2002) is the geometric mean of the precision of $n$-grams of one to four words, each counted at most as often as in the reference, with a penalty for short output. **ROUGE** (Lin, 2004) asks how many of the *reference's* $n$-grams are found. But for the reference "the patient does not have a fever", "the patient does have a fever" gets a ROUGE-1 F of .92, and "no fever was measured" .18.
+# For translations and summaries there is often a reference. **BLEU** (Papineni et al., 2002) is the geometric mean of the precision of $n$-grams of one to four words, each counted at most as often as in the reference, with a penalty for short output. **ROUGE** (Lin, 2004) asks how many of the *reference's* $n$-grams are found. But for the reference "the patient does not have a fever", "the patient does have a fever" has an $F_1$ of single words (ROUGE-1) of .92, and "no fever was measured" .18.
 #
 # **Change, predict, run.** With answers of one word, `draw_language_metrics(longest=1)`, which of the three rules changes most? Does the order of the models still depend on the rule?
 #

@@ -15,11 +15,11 @@
 # - **Only differences count.** Something has to fix the level.
 # - **A model that always wins** has no finite best strength: what comes out depends on when the optimiser stops. We take independent normal priors with mean 0 and standard deviation $s$ for all $\theta$ and $\beta$, and maximise
 #
-# $$\sum_{\text{games}} \big[ y \log p + (1 - y) \log(1 - p) \big] - \frac{1}{2 s^2} \Big( \sum_i \theta_i^2 + \sum_k \beta_k^2 \Big), \qquad y \in \{1, \tfrac12, 0\}.$$
+# $$\sum_{\text{games}} \big[ y \log p + (1 - y) \log(1 - p) \big] - \frac{1}{2 s^2} \Big( \sum_i \theta_i^2 + \sum_k \beta_k^2 \Big).$$
 #
-# There is exactly one maximum, whatever the games.
+# Here $y$ is 1 if the first wins, ½ for a tie, and 0 if it loses. There is exactly one maximum, whatever the games.
 #
-# **Elo** ratings, from chess, take one game after another: with $e = 1 / (1 + 10^{(R_j - R_i) / 400})$,
+# **Elo** ratings, from chess, take one game after another, with steps of size $k$: with $e = 1 / (1 + 10^{(R_j - R_i) / 400})$,
 #
 # $$R_i \leftarrow R_i + k (y - e), \qquad R_j \leftarrow R_j - k (y - e).$$
 #

@@ -30,7 +30,12 @@
 #
 # **Write** three functions. Arguments are not to be modified.
 #
-# <details><summary>Hint: missing rephrasings</summary>
+# <details><summary>Hint 1: n-grams, and shards</summary>
+#
+# `tuple(tokens[i : i + n])` can be put into a set, document by document. Shard `s` is `examples[s * size : (s + 1) * size]`.
+# </details>
+#
+# <details><summary>Hint 2: missing rephrasings</summary>
 #
 # `np.nanmean` warns if all are missing. Count them first, with `(~np.isnan(rephrased)).sum(1)`.
 # </details>

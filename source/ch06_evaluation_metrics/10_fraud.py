@@ -69,6 +69,11 @@ draw_fraud()
 # The limit by amount finds *fewer* frauds than the best single threshold, with lower precision, and is 9 % cheaper (9 to 18 % in the months of seeds 0 to 3): it finds the large ones. F1's threshold costs 18 % more than the one chosen by cost. The uncorrected probabilities cost six times as much as no model at all. With 500 cases, ranking by $p \cdot a$ finds 59 % of the money, ranking by $p$ 48 %; by the number of frauds, the order is the opposite. So a report says **which** recall it means.
 #
 # **Change, predict, run.** `draw_fraud(alarm_cost=40)` makes alarms four times as expensive. Which of the thresholds move, and which way?
+#
+# <details><summary>What you should see</summary>
+#
+# The one chosen by cost rises from 0.11 to 0.32. F1's stays, and now costs more than $p \ge 0.5$. The limit by amount is still the cheapest.
+# </details>
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "fraud", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Written question W6.1 · Metrics for fraud
