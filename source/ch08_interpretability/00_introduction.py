@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Chapter 8 · Interpretability
 #
-# Why did the model say this? A doctor, a bank's customer and an engineer who looks for a bug all ask it, and each of them needs another answer. You write the methods that give such answers, and you test each of them on models
+# Why did the model say this? A doctor, a bank's customer and an engineer who looks for a bug all ask it, and each of them needs a different answer. You write the methods that give such answers, and you test each of them on models
 # of which you know the truth, because a wrong explanation looks as good as a correct one.
 #
 # | exercise | you will | minutes |

@@ -17,7 +17,7 @@
 #
 # Then $v(\text{all}) = f(x)$, and $v(\emptyset)$ is the mean prediction of the background, $\mathbb E f$. **SHAP values share out $f(x) - \mathbb E f$ among the features.**
 #
-# The mean of the predictions is the prediction of the mean for a linear model, and in general for no other.
+# For a linear model, the mean of the predictions is the prediction at the background's mean. For a curved one, in general it is not.
 #
 # ### By regression
 #
@@ -551,7 +551,7 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 8.1.")
 
 # %% [markdown]
-# **Middle.** The conditional mean gives the *district* a larger share than income, because it tells the income. **Right.** From 40 coalitions on, pairs do better. With 160 of 1,022, their error is about 5 % here.
+# **Left.** From the mean of all customers, 65 %, to this one's 8 %. **Middle.** The conditional mean gives the *district* a larger share than income, because who knows the district can guess the income. **Right.** From 40 coalitions on, pairs do better. With 160 of 1,022, their error is about 5 % here.
 #
 # **What a share does not say.**
 #

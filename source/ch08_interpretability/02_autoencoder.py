@@ -37,7 +37,7 @@ def draw_superposition(chances=(0.1, 0.7), n=1500):
 draw_superposition()
 
 # %% [markdown]
-# In the left one: most points that are not 0 lie on a ray. In the right one, hardly any point shows a single feature. Sparsity makes features findable.
+# In the left one: most points that are not 0 lie on a ray, with a single feature. In the right one, hardly any point shows a feature alone. Sparsity makes features findable.
 #
 # ### An autoencoder for it
 #

@@ -6,7 +6,7 @@
 # 1. Draw points around $x$: $z = x + \text{scale} \cdot \varepsilon$, with a scale for each feature (its standard deviation in the data) and $\varepsilon$ standard normal.
 # 2. Ask the model for its predictions $f(z)$: probabilities, not labels.
 # 3. Weigh each point by its **proximity**, $\pi(z) = \exp(-D^2 / \text{width}^2)$. The distance $D$ between $z$ and $x$ has each feature divided by its scale.
-# 4. With $u = (z - x) / \text{scale}$, minimise
+# 4. With $u = (z - x) / \text{scale}$, minimise over $b$ and $c$
 #
 # $$\sum_z \pi(z)\,\big(f(z) - c - b \cdot u\big)^2 + \lambda\, |b|^2 .$$
 #
@@ -486,7 +486,7 @@ except (NotImplementedError, NameError):
     print("This figure needs your functions of exercises 8.1 and 8.3.")
 
 # %% [markdown]
-# **LIME** is fooled completely: the coefficient of the group falls from .22 to 0. **SHAP** is fooled by half: of the share of .52, the group keeps .26, and income gets .245. A coalition with all of savings, shares and wealth, or none, asks about a person.
+# **LIME** is fooled completely: the coefficient of the group falls from .22 to 0. **SHAP** is fooled by half: of the share of .52, the group keeps .26, and income gets .245. Only a coalition with all of savings, shares and wealth, or none of them, asks about a person.
 #
 # So an explanation is no audit. A count on *real* applicants is: this model accepts all of group 1, and nobody of the other.
 #

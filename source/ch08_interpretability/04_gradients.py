@@ -552,7 +552,7 @@ except NotImplementedError:
 # %% [markdown]
 # Saliency and SmoothGrad can: a third of the saliency (absolute values, predicted class, first 200 test images) lies on pixels without ink, where more ink would change the logit. IG gives these exactly 0, because $x_i = b_i$.
 #
-# **In the library.** `captum.attr` has `Saliency`, `NoiseTunnel` (SmoothGrad) and `IntegratedGradients`, here with 50 midpoints. If yours are midpoints, too, only rounding is left; with another rule, about its gap.
+# **In the library.** `captum.attr` has `Saliency`, `NoiseTunnel` (SmoothGrad) and `IntegratedGradients`, here with 50 midpoints. If yours are midpoints, too, only rounding is left; with a different rule, about the gap of that rule.
 
 # %% tags=["demo", "shown", "raises-exception", "nbval-ignore-output"]
 from captum.attr import IntegratedGradients
@@ -704,5 +704,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# The darkest pixels get 0, or nearly, and those *without* ink share out most of the change.
+# The darkest pixels get 0, or nearly, and those *without* ink share out most of the change. The question is different: "why this logit, and not that of an image full of ink?"
 # </details>

@@ -2,6 +2,8 @@
 # ## 8.6 Testing explanations
 #
 # A map along the outline of a dog looks right to everybody. But an edge detector, which has never seen the model, draws it, too. Adebayo et al. (arXiv:1810.03292) gave a network random weights: the maps of some methods hardly changed. They cannot explain what it has learnt.
+#
+# Below are three methods for maps of digits; the third never uses the model.
 
 # %% nbgrader={"grade": false, "grade_id": "setup_sanity", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def gradient_map(model: nn.Module, x: torch.Tensor) -> np.ndarray:
@@ -586,7 +588,7 @@ except NotImplementedError:
 # %% [markdown]
 # **First figure.** The numbers are similarities with the first map, in the mean over 360 digits. With all four layers redrawn, those of the gradient are near 0, with and without the input. The edges stay. And so do the absolute values, at about 0.9, though they do come from the model: half of the pixels are black, so the product is 0 with any model, and the rest follows the brightness.
 #
-# **Second figure.** Deletion and insertion say something else about the same method: its area under deletion is 0.17, that of a random order 0.55. It finds the bright pixels, and these matter. So a method can pass the second test and fail the first. Over five trainings, its similarities were 0.91 to 0.93 and its areas under deletion 0.11 to 0.17.
+# **Second figure.** Deletion and insertion say something else about the same method: its area under deletion is 0.17, that of a random order 0.55. It finds the bright pixels, and these matter. So a method can pass the second test and fail the first. Over five trainings, its similarities were 0.90 to 0.91 and its areas under deletion 0.11 to 0.17.
 #
 # Neither test proves an explanation. A method may depend on all weights and mislead. Deletion makes pictures that the model has never seen, and may work by their strangeness, not by what is missing; Hooker et al. (arXiv:1806.10758) therefore train again without the deleted pixels.
 #

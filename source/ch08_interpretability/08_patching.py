@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 8.8 Replacing activations
 #
-# A language model reads `K D W M T B Q H K D W`, letters by chance, and predicts `M`. It has never seen this sequence, so it must find the earlier `W`, and copy what came after it. Two layers of attention learn this; **predict:** can one layer?
+# A language model reads `K D W M T B Q H K D W`, random letters, and predicts `M`. It has never seen this sequence, so it must find the earlier `W`, and copy what came after it. Two layers of attention learn this; **predict:** can one layer?
 #
 # To find the parts that do the work, we intervene.
 #
@@ -766,7 +766,7 @@ except NotImplementedError:
 # %% [markdown]
 # **One layer cannot.** With two, the loss falls to almost nothing in some 350 steps; with one, it is still near 1.7 at the end (four seeds). The induction head finds `M` because the stream at its place says "`W` was before me". The embeddings say `M` and the position only. So a head of layer 0 has to note the token before; then one of layer 1 can look for the note.
 #
-# That is a guess from pictures of attention. We test it with $2 \times 4 \times 11 = 88$ patches for each of two corruptions, in 64 random sequences at once. **Predict:** if the first `M` is replaced by `X`, which vectors bring `M` back? And if the `W` before it is?
+# That is a guess from pictures of attention. We test it with $2 \times 4 \times 11 = 88$ patches (layers, heads, positions) for each of two corruptions, in 64 random sequences at once. **Predict:** if the first `M` is replaced by `X`, which vectors bring `M` back? And if the `W` before it is? (The wrong letter in $d$ is `X` in the first case, and `Q` in the second.)
 
 # %% tags=["demo", "raises-exception", "nbval-ignore-output"]
 def draw_patches(model, n_rows=64, seed=9):
@@ -843,7 +843,7 @@ except NotImplementedError:
 #
 # **Right: the token before it is replaced.** `M` still stands there, but not its note. One vector of 88, written by head 0.3 at position 3, brings back .90 of the answer. The shares of layer 1's four heads add up to 1, too: the two layers lie on one path, so all shares together may exceed 1. This is a **circuit** of two steps.
 #
-# Over the 17 trainings, the head changes, and the largest share of one of layer 0 was between .33 and .90, .61 in the median.
+# Over the 17 trainings, the head changes, and the largest share of a head of layer 0 was between .33 and .90, .61 in the median.
 #
 # **Attribution patching** is almost exact on the left. On the right it says .28 where the patch gives .90: in the corrupt run the heads of layer 1 hardly look at `M`, and a small change of the note hardly changes that, but a whole one does. Search thousands of places with it, and test by patches what it finds.
 #
