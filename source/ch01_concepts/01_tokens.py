@@ -10,7 +10,7 @@ print(list("naïve 🙂".encode()))
 # Eleven **bytes**. UTF-8 writes the plain letters of English with one byte, `ï` with two, and most emoji with four. So every text in
 # every language is a list of numbers from 0 to 255, and a model could read these.
 #
-# But the lists are long: 1,000 bytes are half a page, and the cost of attention (next section) grows with the square of the length.
+# But the lists are long: 1,000 bytes are half a page, and the cost of attention (1.2, 1.10) grows with the square of the length.
 # Whole words make them short, but a vocabulary of words never ends: names, typing errors, `__init_subclass__`.
 #
 # **Byte pair encoding** (BPE) lies between the two (Gage, *The C Users Journal*, February 1994; Sennrich et al., arXiv:1508.07909). The training is one loop:
@@ -34,7 +34,7 @@ print(list("naïve 🙂".encode()))
 # ### Three rules that are easy to get wrong
 #
 # **No merge crosses a piece.** First `split_text` cuts the text into words (each with the space before it), punctuation and white space.
-# Otherwise `dog.` and `dog!` could become tokens (GPT-2's paper, section 2.2).
+# Otherwise `dog.` and `dog!` could become tokens (GPT-2's paper: Radford et al., 2019, section 2.2).
 #
 # **Old merges come first.** A new text is encoded with the merges in the order in which they were learnt, not with the longest token that
 # fits. With the merges b + c, a + b, ab + c, the text `abc` becomes `a`, `bc`, although there is a token `abc`.
@@ -49,10 +49,15 @@ print(list("naïve 🙂".encode()))
 # **Given:** `split_text`. **Write** four functions in plain Python, without a tokenizer from a library. Tokens 0 to 255 are the
 # bytes; merge number `i` (from 0) makes token `256 + i`.
 #
-# <details><summary>Hint: it takes minutes</summary>
+# <details><summary>Hint 1: it takes minutes</summary>
 #
 # Most pieces occur many times. Work once for each different piece (`collections.Counter(split_text(text))`), and let it count as often as it occurs.
 # After a merge, only pieces that have the pair change. One function that merges one pair in one list serves `train_bpe` and `encode`.
+# </details>
+#
+# <details><summary>Hint 2: frequent, then small</summary>
+#
+# With `min` and the key `(-count, pair)`, the pair decides where counts are equal.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "setup_bpe", "locked": true, "schema_version": 3, "solution": false, "task": false}

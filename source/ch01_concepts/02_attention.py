@@ -119,10 +119,15 @@ draw_masks()
 # 4. **No NaN.** As long as inputs and products $q_i \cdot k_j$ are finite, so are results and gradients. A query that may look at nothing gets weights and output
 #    of exactly zero.
 #
-# <details><summary>Hint: a row without any allowed key</summary>
+# <details><summary>Hint 1: a row without any allowed key</summary>
 #
 # With $-\infty$ everywhere, the softmax is 0/0. A NaN that is replaced afterwards survives in the gradient.
 # So put $-\infty$ only into rows that have an allowed key (`mask.any(-1, keepdim=True)`), and set the weights of the others to zero afterwards.
+# </details>
+#
+# <details><summary>Hint 2: one mask for all heads</summary>
+#
+# A mask `(batch, T_q, T_k)` lacks an axis for the heads: `mask[:, None]` has it.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "attention", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -61,12 +61,12 @@ own = assemble()
 #
 # Your model reads Python's language reference (`pydoc_data.topics`), 465,000 characters.
 #
-# There is a trap in it: one paragraph in five is a repetition. So `lesson.corpus()` keeps each paragraph once, and gives every tenth block of twenty to validation. Section 2.10 shows what happens otherwise.
+# There is a trap in it: one paragraph in five is a repetition, and might stand in training and validation. So `lesson.corpus()` keeps each paragraph once, and gives every tenth block of twenty paragraphs to validation. Section 2.10 shows what happens otherwise.
 #
 # ### The model
 #
-# It is the `TinyGPT` of 1.3 with your attention, larger, and with smaller embeddings at the start. Two changes matter more. The output layer has no matrix of its own: a token's logit is the inner
-# product with its embedding (**tied embeddings**: Press and Wolf, arXiv:1608.05859). And as six branches are added to the same
+# It is the `TinyGPT` of 1.3 with your attention, larger, and its embeddings start with smaller numbers. Two changes matter more. The output layer has no matrix of its own: a token's logit is the inner
+# product with its embedding (**tied embeddings**: Press and Wolf, arXiv:1608.05859). And as six branches (two in each block) are added to the same
 # vector, the last matrix of each starts smaller, divided by $\sqrt 6$ (GPT-2's paper, section 2.3).
 
 # %% tags=["demo", "shown"]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 1.6 A transformer, repaired
 #
-# The transformer was invented for translation (Vaswani et al., arXiv:1706.03762). Almost every mistake in one runs without an error.
+# The transformer was invented for translation (Vaswani et al.). Almost every mistake in one runs without an error.
 #
 # ### Three families
 #
@@ -324,11 +324,16 @@ draw_positions()
 # **Write** the layers, `encode` and `decode` of `Seq2SeqTransformer`, and the
 # functions `teacher_forcing_loss` and `greedy_decode`.
 #
-# `nn.Transformer`, its parts and `nn.MultiheadAttention` are allowed. You choose whether embeddings are shared or multiplied by $\sqrt{d}$, where layer norms stand (one more may follow the last layer), the activation, and whether the output layer has a bias or weights of its own.
+# `nn.Transformer`, its parts and `nn.MultiheadAttention` are allowed. You choose whether source and target share embeddings, whether these are multiplied by $\sqrt{d}$, where layer norms stand (one more may follow the last layer), the activation, and whether the output layer has a bias or weights of its own.
 #
-# <details><summary>Hint: True means the opposite</summary>
+# <details><summary>Hint 1: True means the opposite</summary>
 #
 # In the masks of `nn.Transformer` and `nn.MultiheadAttention`, `True` means "may **not** look". Look up which masks the attributes `encoder` and `decoder` of `nn.Transformer` take.
+# </details>
+#
+# <details><summary>Hint 2: rows that have ended</summary>
+#
+# Keep a Boolean for each row. Where it is true, replace the next token by `pad`; stop when all are true.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "seq2seq", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -170,9 +170,14 @@ padding_shift()
 # `from_pretrained` fail. `train_bert_epoch` and `predict_reviews` call `model(input_ids, attention_mask)`, by position or by
 # name.
 #
-# <details><summary>Hint: three tensors for the encoder</summary>
+# <details><summary>Hint 1: three tensors for the encoder</summary>
 #
 # Tokenizers and `BertModel.forward` order them differently. Pass them by name.
+# </details>
+#
+# <details><summary>Hint 2: batches of unequal size</summary>
+#
+# Multiply each batch's mean by its number of examples, add up, and divide once.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "bert_classifier", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -123,10 +123,15 @@ draw_share_of_attention()
 # **Given** are `DecoderConfig` and two published models. **Write** seven functions of a few lines that turn a configuration into
 # parameters, bytes, FLOPs and hours, as whole numbers or floats.
 #
-# <details><summary>Hint: the FLOPs of attention</summary>
+# <details><summary>Hint 1: the FLOPs of attention</summary>
 #
 # For one sequence and one head, $Q$ is $T \times d_h$ and $K^\top$ is $d_h \times T$. How many
 # heads are there, and does it matter that some of them share keys and values?
+# </details>
+#
+# <details><summary>Hint 2: tied or not</summary>
+#
+# Tying saves parameters, not operations.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "decoder_config", "locked": true, "schema_version": 3, "solution": false, "task": false}

@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## 1.12 The rest of the map
 #
-# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. Sorting texts by sentiment or topic, or letters to customer service by what they are about, is classification: an encoder with a head (1.7). So is recognising a vehicle; for faces, one compares vectors, because the people are not known in training. For an answer with **retrieval** (arXiv:2005.11401), passages are looked up in a collection and put into the prompt; whoever judges it checks that the passage which it names says the same.
+# For any task, ask **what goes in, what comes out, which loss compares the two, and who judges the result**. Sorting texts by sentiment or topic, or letters to customer service by what they are about, is classification: an encoder with a head (1.7). So is recognising a vehicle; for faces, one compares vectors, because the people are not known in training. For an answer with **retrieval** (arXiv:2005.11401), passages are looked up in a collection and put into the prompt; to judge it, check that the passage that it names says the same.
 #
 # ### Pictures and sound
 #

@@ -8,7 +8,7 @@
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_concepts", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## Interview questions
 #
-# Answer each aloud, in two minutes. Model answers stand in the solved notebook: in the folder `solved` beside this chapter's, or in `notebooks` of the course's repository.
+# Answer each aloud, in two minutes. Model answers stand in the solved notebook: in the folder `solved`, or in `notebooks` of the course's repository.
 #
 # 1. What makes a model "large", and why is the number of parameters not enough of an answer?
 # 2. Where does the six in $6ND$ come from, and when is it wrong?
@@ -69,7 +69,7 @@
 # %% [markdown]
 # ### Further reading
 #
-# Beside the papers named in the sections:
+# Besides the papers named in the sections:
 #
 # - Overfitting: Zhang et al., *Understanding deep learning requires rethinking generalization*, arXiv:1611.03530; Belkin et al., *Reconciling modern
 #   machine-learning practice and the classical bias-variance trade-off*, arXiv:1812.11118.

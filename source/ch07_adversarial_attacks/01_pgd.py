@@ -111,7 +111,7 @@ draw_linear()
 #
 # $$\min_\theta\; \mathbb E_{x, y} \Big[ \max_{x' \text{ allowed for } x} \ell\big(f_\theta(x'), y\big) \Big]$$
 #
-# Each batch is attacked with PGD, then trained on. The attack has to be on the *current* weights: below, changes that are computed once an epoch lead to a robust accuracy of 26 to 30 % instead of 39 to 42 % (three seeds).
+# Each batch is attacked with PGD, then trained on. The attack has to be on the *current* weights: changes that are computed once an epoch leave the network below with a robust accuracy of 26 to 30 %, not 39 to 42 % (three seeds).
 
 # %% [markdown]
 # ### Exercise 7.1 · Attack, and train against it
@@ -877,7 +877,7 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 7.1.")
 
 # %% [markdown]
-# **Left.** Random changes in training help a little at 0.1, and leave 1 or 2 % at 0.2: in 64 dimensions, a random direction is almost never the worst one. Adversarial training leaves 39 to 42 % of the figure's 300 images, and costs two or three points without an attack (four seeds).
+# **Left.** Random changes in training help somewhat at 0.1, and leave 1 or 2 % at 0.2: in 64 dimensions, a random direction is almost never the worst one. Adversarial training leaves 39 to 42 % of the figure's 300 images, and costs two or three points without an attack (four seeds).
 #
 # **Right.** It is one network under different attacks. So "robust accuracy" without the attack behind it is not a result, and even the last bar is an upper bound.
 #

@@ -791,9 +791,9 @@ except NotImplementedError:
 # %% [markdown]
 # **Left:** with the gradient, half of the suffixes are found within 19 to 28 queries, without it within 45 to 73 (six seeds).
 #
-# **Right:** with the real tokenizer nothing is lost, and the search takes hardly longer. Of the suffixes that were found as tokens, 5 to 25 % arrive as they are. Some others are cut into tokens that deceive the guard, too: it takes the mean over all pairs, so many odd pairs can outvote the party. In all, 15 to 45 % succeed. These shares depend on the tokenizer.
+# **Right:** a search with the real tokenizer loses nothing, and takes hardly longer. Of the suffixes that were found as tokens, 5 to 25 % arrive as they are. Some others are cut into tokens that deceive the guard, too: it takes the mean over all pairs, so many odd pairs can outvote the party. In all, 15 to 45 % succeed. These shares depend on the tokenizer.
 #
-# And training with random tokens has not helped against chosen ones.
+# And training with random tokens has not protected the guard from chosen ones.
 #
 # ### The real thing
 #

@@ -111,7 +111,7 @@ draw_masks()
 #
 # ### The attack that fits
 #
-# **The gradient is 0, or there is none** (rounding, JPEG, thresholds). *Backward pass differentiable approximation* (BPDA) computes $f(g(x))$ with the true defence $g$, but differentiates as if $g$ were a substitute $h \approx g$, often the identity:
+# **The gradient is 0, or there is none** (rounding, JPEG, thresholds). *Backward pass differentiable approximation* (BPDA) computes $f(g(x))$ with the true defence $g$, but differentiates as if $g$ were a substitute $h \approx g$, often the identity ($J_h$: the derivatives of $h$):
 #
 # $$\nabla_x\, \ell\big(f(g(x))\big) \;\approx\; J_h(x)^{\top}\; \nabla_z\, \ell\big(f(z)\big)\Big|_{z = g(x)} .$$
 #
@@ -126,8 +126,8 @@ draw_masks()
 # ### What proves nothing
 #
 # - **An attack that failed.** Let somebody attack who wants the defence to fall.
-# - **An image that one draw gets wrong.** A random defence makes mistakes anyway.
-# - **An image out of bounds.**
+# - **An image that one draw gets wrong.** A random defence makes mistakes anyway. Take the mean over fresh draws.
+# - **An image out of bounds.** Check the distance at the end.
 #
 # Signs of masking (Athalye et al., section 3.1): one step does better than many; attacks made for a *different* network do better; random search finds what the gradient does not; a larger $\epsilon$ does not help.
 
@@ -668,7 +668,7 @@ except NotImplementedError:
 #
 # $$r = \sigma\, \Phi^{-1}(p) \qquad \text{(in } L_2)$$
 #
-# can alter the vote, whatever the attack. The share is estimated, so $p$ is a lower bound (with probability 99.9 % for each image). With 1,000 copies, $r$ is at most $2.46\,\sigma$: a larger $\sigma$ reaches farther, but fewer images get a certificate at all.
+# can alter the vote, whatever the attack ($\Phi$: the normal distribution function). The share is estimated, so $p$ is a lower bound (with probability 99.9 % for each image). With 1,000 copies, $r$ is at most $2.46\,\sigma$: a larger $\sigma$ reaches farther, but fewer images get a certificate at all.
 #
 # A certificate is about the vote and about its own norm. It may certify a wrong answer, so only right ones are drawn.
 #

@@ -24,9 +24,9 @@
 # | `pay` (to, amount) | to, amount | the one who is paid |
 # | `fetch` (url) | nothing | everybody: the address alone can carry a secret |
 #
-# Forwarding Eve's words is harmless. Two flows are easily overlooked.
+# A body need not be trusted: forwarding Eve's words is harmless. Two flows are easily overlooked.
 #
-# - **A condition flows, too.** "If the test was positive, mail Carol": Carol learns the result from the fact that a mail came. So the condition counts as one more argument.
+# - **A condition flows, too.** "If the test was positive, mail Carol": Carol learns the result from the fact that a mail came. So the condition counts as one more argument, which for `send` and `pay` has to be trusted.
 # - **So does a recipient.** If a secret decides *who* gets a mail, those who get it learn something. So the recipient has to be among the readers of `to`, too.
 #
 # What results is **noninterference** (Goguen and Meseguer, 1982), which can be tested: change all untrusted texts, and Ana's payments, and the people she writes to, stay the same. Change all texts that Carol may not read, and what Carol sees stays the same.

@@ -42,11 +42,11 @@ draw_spectrum(thread_gpt)
 #
 # - **Log-probabilities drop one later.** They are the logits minus one number for each answer. That adds one direction, $(1, \dots, 1)$. Subtract from each row its mean, and logits and log-probabilities become the same.
 # - **There is no fixed threshold.** Look at *ratios* between neighbours: they stay if all logits are multiplied by 1,000.
-# - **Noise, rounding, or fewer answers than the width leave no gap.** Then the largest ratio may be anywhere.
+# - **Noise, rounding, or fewer answers than the width can close the gap.** Then the largest ratio may be anywhere.
 #
 # ### From the width to the layer
 #
-# Let the rows of $L$ be the centred answers, $L = U S V^{\top}$, and $k$ the width. The first $k$ columns of $V$ span the columns of the centred $W$. So there is a $k \times k$ matrix $G$ with $W = V_k G$, for the centred $W$. Nobody can find $G$ from answers alone: $(W G^{-1})(G h)$ are the same logits for each invertible $G$. To see how good a theft is, the *owner* takes the best $G$, by least squares:
+# Let the rows of $L$ be the centred answers, $L = U S V^{\top}$, and $k$ the width. Subtract from each column of $W$ its mean, too: centred answers cannot show it. The first $k$ columns of $V$ span the columns of this $W$. So there is a $k \times k$ matrix $G$ with $W = V_k G$. Nobody can find $G$ from answers alone: $(W G^{-1})(G h)$ are the same logits for each invertible $G$. To see how good a theft is, the *owner* takes the best $G$, by least squares:
 #
 # $$\text{error} = \min_G \frac{\lVert V_k G - W \rVert}{\lVert W \rVert} .$$
 #
@@ -66,6 +66,11 @@ draw_spectrum(thread_gpt)
 # <details><summary>Hint 2: the best G</summary>
 #
 # Centre the columns, and divide each by its length: $G$ can make up for that. Then `np.linalg.lstsq(stolen, layer)` finds the best $G$, also where columns depend on each other. Without the division, it drops short columns or is imprecise.
+# </details>
+#
+# <details><summary>Hint 3: large logits</summary>
+#
+# `np.exp(1000)` overflows. Subtract each row's largest logit first.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "stealing", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -502,5 +507,5 @@ except NotImplementedError:
 #
 # <details><summary>What you should see</summary>
 #
-# With a step of 0.1, from 300 to 3,000 queries by a factor of about three, √10: the signal grows with the number of queries, rounding errors with its square root. With a step of 1 only by two: the weakest direction stays hidden among the rounding errors. So rounding sets a price for the attack; it does not stop it.
+# With a step of 0.1, from 300 to 3,000 queries by a factor of about three, √10: the signal grows with the number of queries, rounding errors with its square root. With a step of 1 only by two: the weakest direction (the 64th in the first figure) stays hidden among the rounding errors. So rounding sets a price for the attack; it does not stop it.
 # </details>

@@ -11,14 +11,14 @@
 #
 # $$P(M(D) \in S) \;\le\; e^{\varepsilon}\, P(M(D') \in S) + \delta$$
 #
-# (Dwork and Roth, *The Algorithmic Foundations of Differential Privacy*, 2014). So whatever anybody computes from the result, with any other knowledge, is almost as likely without you. It does **not** say that nothing is learnt about you: a study shows that smoking causes cancer, with or without your data.
+# (Dwork and Roth, *The Algorithmic Foundations of Differential Privacy*, 2014). So whatever anybody computes from the result, with any other knowledge, is almost as likely without you. It does **not** say that nothing is learnt about you: a study shows that smoking causes cancer, with or without your data. And it is about one *unit*, here a person: if one letter is the unit, a patient with $k$ letters has only $k \varepsilon$, and a larger $\delta$.
 #
 # ### Two mechanisms
 #
 # The **sensitivity** $\Delta$ of a function is how far one person can move its value. A sum of numbers that are first clipped into $[a, b]$ moves by at most $\Delta = \max(|a|, |b|)$.
 #
 # * **Laplace**: noise of density $e^{-|z| / s} / (2 s)$ with $s = \Delta / \varepsilon$ is $(\varepsilon, 0)$-private. For several answers, $\Delta$ is the sum of the absolute changes of all.
-# * **Gaussian**: normal noise of standard deviation $\sigma$ is $(\varepsilon, \delta)$-private if and only if (Balle and Wang, arXiv:1805.06083)
+# * **Gaussian**: normal noise of standard deviation $\sigma$ is $(\varepsilon, \delta)$-private if and only if (Balle and Wang, arXiv:1805.06083; $\Phi$ as in 7.3)
 #
 # $$\Phi\!\Big(\frac{\Delta}{2\sigma} - \frac{\varepsilon \sigma}{\Delta}\Big) - e^{\varepsilon}\, \Phi\!\Big(-\frac{\Delta}{2\sigma} - \frac{\varepsilon \sigma}{\Delta}\Big) \le \delta .$$
 #
@@ -63,7 +63,7 @@ draw_mechanisms()
 #
 # ### What 100 steps cost
 #
-# Who is seldom in the batch is better protected (**amplification**). The **Rényi divergence** of order $\alpha$ adds up over steps (Mironov, arXiv:1702.07476). For one step with a Poisson batch and a whole $\alpha \ge 2$ it is (Mironov, Talwar and Zhang, arXiv:1908.10530)
+# Who is seldom in the batch is better protected (**amplification**). The **Rényi divergence** of order $\alpha$ measures how much the results of neighbours differ, and adds up over steps (Mironov, arXiv:1702.07476). For one step with a Poisson batch and a whole $\alpha \ge 2$ it is (Mironov, Talwar and Zhang, arXiv:1908.10530)
 #
 # $$\rho(\alpha) = \frac{1}{\alpha - 1} \ln \sum_{k=0}^{\alpha} \binom{\alpha}{k} (1 - q)^{\alpha - k} q^k\, e^{(k^2 - k) / (2 \sigma^2)},$$
 #
@@ -641,7 +641,7 @@ except NotImplementedError:
     print("This figure needs your functions of exercise 7.6.")
 
 # %% [markdown]
-# Left: after 100 steps your bound is 8.0, with everybody in each batch it would be 110 (the exact value is 92), and adding up single steps gives 305. Right: with $\varepsilon = 7$ and more the accuracy is that without noise, within a point (five seeds); it is 4 to 6 points lower at 1.3, and 20 to 26 at 0.6.
+# Left: after 100 steps your bound is 8.0, with everybody in each batch it would be 110 (the exact value is 92), and adding up single steps gives 305. Right (circles and squares: two seeds): with $\varepsilon = 7$ and more the accuracy is that without noise, within a point (five seeds); it is 4 to 6 points lower at 1.3, and 20 to 26 at 0.6.
 #
 # Papers report results at $\varepsilon = 8$ (such as De et al., arXiv:2204.13650), a weak bound on one person's odds: $e^8$ is about 3,000. Trying several clips or learning rates on the private data costs privacy, too.
 #

@@ -526,7 +526,7 @@ check.score()
 # %% [markdown]
 # ### Three programs
 #
-# Left: your `lira` against the loss, on ten of the networks above, each with all others as shadows. The other panels: three programs that claim DP-SGD with $\sigma = 2$, $q = 0.1$, 50 steps and $\delta = 10^{-5}$, so $\varepsilon = 1.85$ by the bound of 7.6. Each trains a linear classifier on 800 digits, 500 times with a canary and 500 times without. The canary has a bright pixel that no other image has; the score is the weight that this pixel got. **Two of the three are wrong by one line.**
+# Left: your `lira` against the loss, on ten of the networks above, each with all others as shadows. The other panels: three programs that claim DP-SGD with $\sigma = 2$, $q = 0.1$, 50 steps and $\delta = 10^{-5}$, so $\varepsilon = 1.85$ by the bound of 7.6. Each trains a linear classifier on 800 digits, 500 times with a canary and 500 times without. The canary has a bright pixel that no other image has; the score is the weight that this pixel got. **Two of the three are wrong by one line.** (`B` is the expected batch size, 80.)
 #
 # ```python
 # gradient = (clip_each(gradients, C).sum(0) + normal(sigma * C)) / B         # A

@@ -56,6 +56,11 @@ class PairModel(nn.Module):
 #
 # `heapq.heappush(heap, (loss, filling))` and `heapq.heappop(heap)`, which gives the smallest. Start with `(0.0, ())`.
 # </details>
+#
+# <details><summary>Hint 3: the secrets</summary>
+#
+# Go through them one by one: `model(torch.tensor([secret[:-1]]))[0, -length:]` predicts the tokens of a filling.
+# </details>
 
 # %% nbgrader={"grade": false, "grade_id": "by_heart", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def filling_losses(model: nn.Module, prefix: list[int], symbols: list[int], length: int) -> torch.Tensor:

@@ -3,7 +3,7 @@
 #
 # ### Softer labels
 #
-# *Label smoothing* (Szegedy et al., arXiv:1512.00567) trains not on "100 % a three", but, below, on 73 % for the right digit and 3 % for each of the others. It has been proposed as a defence (arXiv:1906.11567). **Predict:** of two networks for digits, one trained so, which withstands more changes of at most 0.1 per pixel, under a weak attack and under a strong one?
+# *Label smoothing* (Szegedy et al., arXiv:1512.00567) trains not on "100 % a three", but, below, on 73 % for the right digit and 3 % for each of the others. It has been proposed as a defence (arXiv:1906.11567). **Predict:** of two networks for digits, one trained so, which withstands changes of at most 0.1 per pixel better, under a weak attack and under a strong one?
 
 # %% tags=["demo", "nbval-ignore-output"]
 def smoothed_digits(smoothing: float, seed: int) -> nn.Sequential:

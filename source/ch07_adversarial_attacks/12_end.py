@@ -9,7 +9,7 @@
 # 2. Write down first what attackers know, may do, and can pay for.
 # 3. Robustness and privacy usually cost accuracy. Where a protected model is *better* than expected, look for an error.
 # 4. Whatever must never happen has to be prevented by the program around the model.
-# 5. Beside averages, report the worst cases, and rates at very few false alarms.
+# 5. Besides averages, report the worst cases, and rates at very few false alarms.
 
 # %% [markdown] nbgrader={"grade": false, "grade_id": "interview_attacks", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ## Interview questions
