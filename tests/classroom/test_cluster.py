@@ -249,6 +249,8 @@ def test_a_worker_that_does_not_answer_gives_its_work_back(
     there.start("a", "b")
     there.wait_for("a", "b")
     with Cluster(there.address, accept, release_nothing, 10) as made:
+        assert made.submit(operator.add, 1, 1).result() == 2
+        wait_until(lambda: made.at_once == 2)  # else b could do everything before a is ready
         futures = [made.submit(sleep_on, "a", number) for number in range(9)]
         assert [future.result() for future in futures] == list(range(1, 10))
     assert "worker a (tcp://" in caplog.text
