@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PageTimeout
 
 SECONDS = 120  # until a test gives up waiting for something to happen
 FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
@@ -41,7 +42,8 @@ class Lab:
 
     def follow(self, link: str, notebook: str) -> None:
         """Follows a link of the start page to a notebook, and waits for its kernel."""
-        self.start_page.get_by_role("link", name=link).first.click()
+        found = self.start_page.get_by_role("link", name=link).first
+        self.keep_in_front("START.md", lambda timeout: found.click(timeout=timeout))
         self.wait_for_kernel(notebook)
 
     def wait_for_kernel(self, notebook: str) -> None:
@@ -72,7 +74,7 @@ class Lab:
             self.show(tab)
             try:
                 return holds(5000)
-            except AssertionError:
+            except (AssertionError, PageTimeout):
                 if time.monotonic() > deadline:
                     raise
 

@@ -77,8 +77,10 @@ def change_the_source(root: Path, old: str, new: str) -> None:
 
 
 def open_chapter(lab: Lab) -> None:
-    lab.show("START.md")  # JupyterLab comes back with the tabs that were open
-    expect(lab.start_page.get_by_role("heading", name="Large models: start here")).to_be_visible()
+    heading = lab.start_page.get_by_role("heading", name="Large models: start here")
+    lab.keep_in_front(  # JupyterLab comes back with the tabs that were open
+        "START.md", lambda timeout: expect(heading).to_be_visible(timeout=timeout)
+    )
     lab.follow("Tiny", tiny.NOTEBOOK)
 
 
