@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 # Beside those that are being graded: so nobody waits for the next one to be read, and a class's
 # notebooks are never in memory together.
 AHEAD = 2
+# A signal that comes just before a thread begins to wait does not wake it (Python runs handlers
+# between two instructions only): without a limit, a Ctrl-C would be heard when the next is done.
+LISTEN_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class _Batch:
                 waiting.clear()
                 for future in running:
                     future.cancel()
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            for future in wait(running, LISTEN_SECONDS, FIRST_COMPLETED).done:
                 self._take(future, *running.pop(future), last)
 
     def _begin(self, student: str) -> tuple[Future[Result | bytes], str]:

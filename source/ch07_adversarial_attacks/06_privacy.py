@@ -11,7 +11,7 @@
 #
 # $$P(M(D) \in S) \;\le\; e^{\varepsilon}\, P(M(D') \in S) + \delta$$
 #
-# (Dwork and Roth, *The Algorithmic Foundations of Differential Privacy*, 2014). So whatever anybody computes from the result, with any other knowledge, is almost as likely without you. It does **not** say that nothing is learnt about you: a study shows that smoking causes cancer, with or without your data. And it is about one *unit*, here a person: if one letter is the unit, a patient with $k$ letters has only $k \varepsilon$, and a larger $\delta$.
+# (Dwork and Roth, *The Algorithmic Foundations of Differential Privacy*, 2014). So whatever anybody computes from the result, with any other knowledge, is almost as likely without you. It does **not** say that nothing is learnt about you: a study shows that smoking causes cancer, with or without your data. And it is about one *unit*, here a person: if one letter is the unit, a patient with $k$ letters is protected with $k \varepsilon$ and a larger $\delta$ only.
 #
 # ### Two mechanisms
 #
