@@ -11,12 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autograder.study.start import PAGE
 
 CONFIGURATION = Path(__file__).parent / "jupyter"
+LEAVE_SECONDS = 20  # for JupyterLab to end its kernels and itself
 
 
 def environment(work: Path, present: Mapping[str, str]) -> dict[str, str]:
@@ -56,5 +58,16 @@ def open_lab(work: Path, options: Sequence[str]) -> int:
     process = subprocess.Popen(command, cwd=work, env=environment(work, os.environ))
     # Ctrl-C reaches JupyterLab, too, which asks whether to end.
     signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    signal.signal(signal.SIGTERM, lambda *_: _end(process))
     return process.wait()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends JupyterLab, also where it hangs: as it may while a kernel starts.
+
+    What it has saved is on the disk, and kernels end with it.
+    """
+    process.terminate()
+    timer = threading.Timer(LEAVE_SECONDS, process.kill)
+    timer.daemon = True
+    timer.start()

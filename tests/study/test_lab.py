@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -59,3 +63,33 @@ def test_a_learner_s_lab_has_no_panels_of_an_instructor_and_a_start_page_that_is
         assert "solved, 1 check" in json.loads(get(address, "/api/contents/START.md"))["content"]
         assert not [line for line in said if "nbgrader" in line]
     assert [*home.rglob("*")] == []
+
+
+def test_a_jupyterlab_that_hangs_when_it_is_ended_is_killed(tmp_path: Path) -> None:
+    """As it does at times while a kernel starts; here, a script that does not hear SIGTERM."""
+    hangs, deaf = tmp_path / "hangs", tmp_path / "deaf"
+    hangs.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {deaf}\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    code = f"""
+import sys
+from pathlib import Path
+from autograder.study import lab
+lab.LEAVE_SECONDS = 1
+sys.executable = {str(hangs)!r}
+print(lab.open_lab(Path({str(tmp_path)!r}), []))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (deaf.exists() and catches(process.pid, signal.SIGTERM)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, f"{-signal.SIGKILL}\n")
+
+
+def catches(process_id: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal (proc(5), SigCgt)."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    mask = int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16)
+    return bool(mask >> (number - 1) & 1)
